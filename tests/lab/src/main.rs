@@ -1,1 +1,3 @@
-fn main() { println!("stx-lab"); }
+fn main() {
+    println!("stx-lab");
+}

@@ -1,0 +1,1 @@
+//! The far side: answers calls by attempt, outlives its link, leaves nothing behind.

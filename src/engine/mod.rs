@@ -1,0 +1,1 @@
+//! Drives a plan: who runs what when, the life of a task, the journal, signals.

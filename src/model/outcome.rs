@@ -1,0 +1,136 @@
+//! What came of a task on a host.
+
+use serde::{Deserialize, Serialize};
+
+use super::value::{Dict, Key, Value};
+use crate::dict;
+
+/// What a module or an action gives back, judged or not. `data` are the documented return values of the module
+/// (`stdout`, `rc`, `stat`, …), as a registered variable shows them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    pub status: Status,
+    /// Whether it changed the host, or would have in a check run.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub changed: bool,
+    /// One line for people; empty where the module has none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub msg: String,
+    #[serde(default, skip_serializing_if = "Dict::is_empty")]
+    pub data: Dict,
+    /// `ansible_facts`: what becomes a fact of the host.
+    #[serde(default, skip_serializing_if = "Dict::is_empty")]
+    pub facts: Dict,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub diff: Vec<Diff>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// How a task ended on a host.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    #[default]
+    Ok,
+    /// Not run: a condition, a `creates`, a skipped loop item.
+    Skipped,
+    Failed,
+    /// The host did not answer; whether the step ran is not in doubt: it was not sent, or the agent never saw it.
+    Unreachable,
+    /// Check run only: what it would have done cannot be known before the run; the reason.
+    NotKnowable(String),
+}
+
+/// What a change does to a text, for `--diff`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Diff {
+    /// Texts before and after, shown as a unified diff under these names.
+    Text { before_name: String, after_name: String, before: String, after: String },
+    /// Ready lines (a mode, an owner, a state: `- mode: 0644`, `+ mode: 0600`).
+    Prepared(String),
+}
+
+impl Outcome {
+    /// Nothing to do.
+    pub fn ok() -> Outcome {
+        Outcome::default()
+    }
+
+    /// Done, or would be done in a check run.
+    pub fn changed(changed: bool) -> Outcome {
+        Outcome { changed, ..Outcome::default() }
+    }
+
+    pub fn failed(msg: impl Into<String>) -> Outcome {
+        Outcome { status: Status::Failed, msg: msg.into(), ..Outcome::default() }
+    }
+
+    pub fn skipped(msg: impl Into<String>) -> Outcome {
+        Outcome { status: Status::Skipped, msg: msg.into(), ..Outcome::default() }
+    }
+
+    pub fn unreachable(msg: impl Into<String>) -> Outcome {
+        Outcome { status: Status::Unreachable, msg: msg.into(), ..Outcome::default() }
+    }
+
+    pub fn not_knowable(why: impl Into<String>) -> Outcome {
+        Outcome { status: Status::NotKnowable(why.into()), ..Outcome::default() }
+    }
+
+    pub fn msg(mut self, msg: impl Into<String>) -> Outcome {
+        self.msg = msg.into();
+        self
+    }
+
+    /// One more return value.
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Outcome {
+        self.data.insert(Key::from(name), value.into());
+        self
+    }
+
+    /// One more difference.
+    pub fn diff(mut self, diff: Diff) -> Outcome {
+        self.diff.push(diff);
+        self
+    }
+
+    pub fn is_failed(&self) -> bool {
+        self.status == Status::Failed
+    }
+
+    /// The dictionary that `register` stores, as Ansible shapes it: the module's values with `changed`, `failed`, and
+    /// where they apply `msg`, `skipped`, `unreachable`, `ansible_facts`, `warnings`, `not_knowable`.
+    pub fn registered(&self) -> Dict {
+        let mut d = dict! {"changed" => self.changed, "failed" => self.is_failed()};
+        d.extend(self.data.iter().map(|(k, v)| (k.clone(), v.clone())));
+        if !self.msg.is_empty() {
+            d.insert("msg".into(), self.msg.as_str().into());
+        }
+        match &self.status {
+            Status::Ok | Status::Failed => {}
+            Status::Skipped => {
+                d.insert("skipped".into(), true.into());
+            }
+            Status::Unreachable => {
+                d.insert("unreachable".into(), true.into());
+            }
+            Status::NotKnowable(why) => {
+                d.insert("skipped".into(), true.into());
+                d.insert("not_knowable".into(), why.as_str().into());
+            }
+        }
+        if !self.facts.is_empty() {
+            d.insert("ansible_facts".into(), Value::dict(self.facts.clone()));
+        }
+        if !self.warnings.is_empty() {
+            d.insert("warnings".into(), self.warnings.iter().map(String::as_str).collect());
+        }
+        d
+    }
+}
+
+fn is_false(b: &bool) -> bool {
+    !b
+}

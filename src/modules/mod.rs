@@ -1,0 +1,1 @@
+//! The modules that run on a host, one file each, and the table that names them.

@@ -1,0 +1,1 @@
+//! Text to model: YAML with positions, playbooks, roles, inventories, vault. Runs and renders nothing.

@@ -1,0 +1,1 @@
+//! Events in, text out: terminal, plain lines, JSON lines, JUnit; mistakes with their caret.

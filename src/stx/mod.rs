@@ -1,0 +1,1 @@
+//! StarlingX: what its commands print, its states and moves, and one module per capability.
