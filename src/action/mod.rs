@@ -3,6 +3,7 @@
 
 pub mod args;
 pub mod command;
+pub mod engine_side;
 pub mod host;
 pub mod module;
 pub mod wait;

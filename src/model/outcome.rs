@@ -134,3 +134,52 @@ impl Outcome {
 fn is_false(b: &bool) -> bool {
     !b
 }
+
+/// What a step does to the run itself, beyond its result: kept in the journal with it, so that a resumed run is
+/// rebuilt without a host.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "consequence", rename_all = "snake_case")]
+pub enum Consequence {
+    /// `set_fact`, and registered facts of that rank.
+    SetFacts { facts: Dict, cacheable: bool },
+    /// `include_vars`.
+    IncludeVars { vars: Dict },
+    /// `add_host`.
+    AddHost { name: String, groups: Vec<String>, vars: Dict },
+    /// `group_by`.
+    GroupBy { group: String, parents: Vec<String> },
+    /// `set_stats`.
+    Stats { data: Dict, per_host: bool, aggregate: bool },
+    /// `include_tasks`, `include_role`: what is run next on this host, one entry an item.
+    Include { includes: Vec<Include> },
+    /// `meta` and the like: what becomes of the host or the play.
+    Flow { flow: Flow },
+    /// A host answers with another key or boot id from here on, knowingly (reboot, reinstall).
+    Reborn { boot_id: String },
+}
+
+/// A dynamic include, resolved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Include {
+    /// A task file as found, or a role's name.
+    pub target: String,
+    /// Loop item that it belongs to, with its variables.
+    pub item: Option<u32>,
+    pub vars: Dict,
+}
+
+/// Where a host goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Flow {
+    FlushHandlers,
+    ClearFacts,
+    ClearHostErrors,
+    EndHost,
+    EndPlay,
+    EndBatch,
+    EndRole,
+    RefreshInventory,
+    ResetConnection,
+    Noop,
+}
