@@ -5,6 +5,7 @@ pub mod args;
 pub mod command;
 pub mod engine_side;
 pub mod host;
+pub mod host_call;
 pub mod module;
 pub mod wait;
 pub mod wire;
