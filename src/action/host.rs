@@ -49,6 +49,12 @@ pub trait Look {
 pub trait Act: Look {
     /// Puts a file in place as a whole or not at all: written beside it, synced, renamed over it.
     fn write(&mut self, path: &Path, content: &mut dyn io::Read, mode: Option<u32>) -> Result<(), HostError>;
+    /// Writes over what is there, keeping its inode: for a file that cannot be replaced, as one that is mounted. A
+    /// reader may see half of it. Does not follow a last link.
+    fn write_in_place(&mut self, path: &Path, content: &mut dyn io::Read) -> Result<(), HostError> {
+        self.write(path, content, None)
+    }
+    /// Makes a directory in one that exists; without a mode, the umask's.
     fn make_dir(&mut self, path: &Path, mode: Option<u32>) -> Result<(), HostError>;
     fn make_symlink(&mut self, path: &Path, target: &Path) -> Result<(), HostError>;
     fn make_hard_link(&mut self, path: &Path, target: &Path) -> Result<(), HostError>;

@@ -1,1 +1,3 @@
 //! The modules that run on a host, one file each, and the table that names them.
+
+pub mod host;
