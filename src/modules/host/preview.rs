@@ -43,7 +43,8 @@ impl Preview {
         if bytes.len() as u64 <= INLINE_LIMIT {
             return Ok(Body::Bytes(bytes));
         }
-        let file = tempfile::Builder::new().prefix("preview-").tempfile_in(&self.real.context().scratch).map_err(fail)?;
+        let file =
+            tempfile::Builder::new().prefix("preview-").tempfile_in(&self.real.context().scratch).map_err(fail)?;
         let (mut file, path) = file.keep().map_err(|e| fail(e.error))?;
         let size = io::copy(&mut Cursor::new(bytes).chain(content), &mut file).map_err(fail)?;
         Ok(Body::Stored { path, size })
@@ -130,14 +131,7 @@ impl Layer {
     fn fresh(dir: &Stat, mode: u32) -> Over {
         let gid = if dir.mode & 0o2000 != 0 { dir.gid } else { getegid().as_raw() };
         let now = Some(now());
-        Over {
-            mode: Some(mode),
-            uid: Some(geteuid().as_raw()),
-            gid: Some(gid),
-            modified: now,
-            accessed: now,
-            links: 0,
-        }
+        Over { mode: Some(mode), uid: Some(geteuid().as_raw()), gid: Some(gid), modified: now, accessed: now, links: 0 }
     }
 
     /// Puts something new under a name that nothing has.

@@ -93,7 +93,8 @@ fn attend(
     let mut out = Drain::new(child.stdout.take().map(|s| File::from(std::os::fd::OwnedFd::from(s))));
     let mut err = Drain::new(child.stderr.take().map(|s| File::from(std::os::fd::OwnedFd::from(s))));
     let mut told = Instant::now();
-    if let Err(e) = [feed.as_ref().map(|f| f.0.as_fd()), out.fd(), err.fd()].into_iter().flatten().try_for_each(no_block)
+    if let Err(e) =
+        [feed.as_ref().map(|f| f.0.as_fd()), out.fd(), err.fd()].into_iter().flatten().try_for_each(no_block)
     {
         return (Err(failed(program, e)), false);
     }

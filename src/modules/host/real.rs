@@ -42,7 +42,9 @@ impl Real {
                 Ok(0) => return Ok(Ok(())),
                 Ok(n) => file.write_all(&buffer[..n])?,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(source) => return Ok(Err(HostError::Io { what: format!("reading the content for {what}"), source })),
+                Err(source) => {
+                    return Ok(Err(HostError::Io { what: format!("reading the content for {what}"), source }));
+                }
             }
         }
     }
@@ -176,11 +178,7 @@ impl Look for Real {
         }
         let s = statvfs(at).map_err(|e| io_error("measuring the space of", at, e.into()))?;
         let unit = s.fragment_size();
-        Ok(Space {
-            total: s.blocks() * unit,
-            free: s.blocks_available() * unit,
-            inodes_free: s.files_available(),
-        })
+        Ok(Space { total: s.blocks() * unit, free: s.blocks_available() * unit, inodes_free: s.files_available() })
     }
 
     fn query(&mut self, command: &Command) -> Result<Output, HostError> {
@@ -213,7 +211,10 @@ impl Look for Real {
     fn blob(&mut self, sha256: &str) -> Result<Box<dyn Read + Send>, HostError> {
         // The name becomes a path below: nothing but a digest may pass.
         if sha256.len() != 64 || !sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(HostError::Io { what: format!("`{sha256}` is no digest"), source: io::ErrorKind::InvalidInput.into() });
+            return Err(HostError::Io {
+                what: format!("`{sha256}` is no digest"),
+                source: io::ErrorKind::InvalidInput.into(),
+            });
         }
         match File::open(self.context.blobs.join(sha256)) {
             Ok(file) => Ok(Box::new(file)),
