@@ -1,11 +1,39 @@
 //! StarlingX: what its commands print, its states and moves, and one module per capability.
 
 pub mod advice;
+mod alarms;
+pub mod archive;
+mod archive_check;
+mod certificates;
+mod credentials;
+mod disk_space;
+mod facts;
+mod health;
+mod host_lock;
+mod host_upgrade;
+mod licence;
+mod load;
+mod patch;
 pub mod platform;
 pub mod state;
 pub mod tables;
+mod upgrade;
 
 use crate::action::module::Entry;
 
 /// The modules of this room.
-pub const ALL: &[Entry] = &[];
+pub const ALL: &[Entry] = &[
+    Entry::of::<alarms::Alarms>(),
+    Entry::of::<archive_check::ArchiveCheck>(),
+    Entry::of::<certificates::Certificates>(),
+    Entry::of::<credentials::Credentials>(),
+    Entry::of::<disk_space::DiskSpace>(),
+    Entry::of::<facts::Facts>(),
+    Entry::of::<health::HealthQuery>(),
+    Entry::of::<host_lock::HostLock>(),
+    Entry::of::<host_upgrade::HostUpgrade>(),
+    Entry::of::<licence::Licence>(),
+    Entry::of::<load::LoadModule>(),
+    Entry::of::<patch::Patch>(),
+    Entry::of::<upgrade::UpgradeModule>(),
+];
