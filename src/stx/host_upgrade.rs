@@ -69,7 +69,7 @@ impl Module for HostUpgrade {
 fn look(args: &Args, host: &mut dyn Act) -> Result<(System, Option<Upgrade>, Host), Failure> {
     let host = host.as_look();
     let names = platform::patiently(host, platform::host_names)?;
-    if !names.iter().any(|n| *n == args.host) {
+    if !names.contains(&args.host) {
         return Err(Advice::failed(format!(
             "there is no host `{}` in this system, only {}",
             args.host,
