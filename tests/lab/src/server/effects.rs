@@ -1,0 +1,191 @@
+//! Carries out on the machines what the rules and the faults ask for.
+
+use super::Lab;
+use crate::fabric::{PROGRAM, contents, data};
+use crate::host::backup::Order;
+use crate::system::faults::Fault;
+use crate::system::{Effect, clock, stamp};
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
+
+impl Lab {
+    /// Have an effect done; what takes time is done by a thread of its own.
+    pub fn effect(self: &Arc<Self>, effect: Effect) {
+        match effect {
+            Effect::SyncDatabase { host } => self.sync_database(&host),
+            Effect::UnlockFlags { host } => {
+                self.shell(&host, "rm -f /etc/platform/.restore_in_progress; touch /etc/platform/.initial_config_complete", &[]);
+            }
+            Effect::RemoveBackup { host } => {
+                self.shell(&host, "rm -f /opt/platform-backup/upgrade_data_*.tgz /opt/platform-backup/upgrade_images_data_*", &[]);
+            }
+            slow => {
+                let lab = Arc::clone(self);
+                std::thread::spawn(move || lab.slow_effect(slow));
+            }
+        }
+    }
+
+    fn slow_effect(self: &Arc<Self>, effect: Effect) {
+        match effect {
+            Effect::Backup { host } => {
+                let done = self.backup(&host);
+                self.change(&host, |system| system.backup_done(done));
+            }
+            Effect::Reboot { host, after_ms } => {
+                std::thread::sleep(Duration::from_millis(after_ms));
+                let _ = self
+                    .machines
+                    .exec(&host, &["systemctl".into(), "reboot".into()], "");
+            }
+            Effect::Reinstall {
+                host,
+                release,
+                install_ms,
+            } => self.reinstall(&host, &release, install_ms),
+            _ => {}
+        }
+    }
+
+    /// A shell line inside a host; failures go to the audit log.
+    fn shell(self: &Arc<Self>, host: &str, script: &str, args: &[&str]) {
+        let mut argv: Vec<String> = vec!["sh".into(), "-c".into(), script.into(), "sh".into()];
+        argv.extend(args.iter().map(|a| (*a).to_string()));
+        match self.machines.exec(host, &argv, "") {
+            Ok((_, _, 0)) => {}
+            Ok((_, err, rc)) => self.note(&json!({ "kind": "error", "host": host, "error": format!("{script}: rc {rc} {err}") })),
+            Err(why) => self.note(&json!({ "kind": "error", "host": host, "error": format!("{why:#}") })),
+        }
+    }
+
+    /// Bring the rows of the host's database in line with the state, as far as the database is there.
+    fn sync_database(self: &Arc<Self>, host: &str) {
+        let sql = {
+            let system = self.state();
+            if !system.database_present {
+                return;
+            }
+            data::records_sql(&system)
+        };
+        let argv: Vec<String> = [
+            "setpriv",
+            "--reuid=postgres",
+            "--regid=postgres",
+            "--init-groups",
+            "psql",
+            "-q",
+            "-d",
+            "sysinv",
+            "-f",
+            "-",
+        ]
+        .map(String::from)
+        .to_vec();
+        let _ = self.machines.exec(host, &argv, &sql);
+    }
+
+    fn backup(self: &Arc<Self>, host: &str) -> Result<(), String> {
+        self.sync_database(host);
+        let order = {
+            let system = self.state();
+            let upgrade = system
+                .upgrade
+                .as_ref()
+                .ok_or("the upgrade record is gone")?;
+            let (from, to) = (&upgrade.from_release, &upgrade.to_release);
+            Order {
+                host: host.into(),
+                release: from.clone(),
+                name: format!("{}_{}", stamp::compact(clock::real_now()), upgrade.uuid),
+                metadata: json!({ "upgrade": {
+                    "uuid": upgrade.uuid, "state": upgrade.state, "from_load": 1, "to_load": 2, "from_release": from,
+                    "to_release": to, "created_at": upgrade.created_at, "updated_at": upgrade.updated_at,
+                }})
+                .to_string(),
+                system_uuid: system.info.uuid.clone(),
+                databases: ["postgres", "template1", "sysinv", "barbican", "fm", "keystone"].map(String::from).to_vec(),
+            }
+        };
+        let argv = vec![
+            PROGRAM.into(),
+            "backup".into(),
+            serde_json::to_string(&order).map_err(|e| e.to_string())?,
+        ];
+        match self.machines.exec(host, &argv, "") {
+            Ok((_, _, 0)) => Ok(()),
+            Ok((_, err, _)) => Err(err.trim().to_string()),
+            Err(why) => Err(format!("{why:#}")),
+        }
+    }
+
+    /// Take the power, empty the disk, install, and boot bare. `u64::MAX`: it never boots.
+    pub fn reinstall(self: &Arc<Self>, host: &str, release: &str, install_ms: u64) {
+        self.machines.cut(host);
+        let upper = self.places.upper(host);
+        let _ = std::fs::remove_dir_all(&upper);
+        self.machines.set_release(host, release);
+        let installed = {
+            let system = self.state();
+            contents::bare(&self.places, &system, host, release)
+        };
+        if let Err(why) = installed {
+            self.note(&json!({ "kind": "error", "host": host, "error": format!("{why:#}") }));
+            return;
+        }
+        if install_ms == u64::MAX {
+            return;
+        }
+        self.boot_after(host, install_ms);
+    }
+
+    /// Do what a fault does to a machine.
+    pub fn strike(self: &Arc<Self>, fault: Fault) {
+        let get = |key: &str, otherwise: &str| {
+            fault
+                .parameters
+                .get(key)
+                .cloned()
+                .unwrap_or_else(|| otherwise.into())
+        };
+        let host = get("host", "controller-0");
+        let (script, argument) = match fault.name.as_str() {
+            "backup-corrupt" => (
+                "f=$(ls -t /opt/platform-backup/upgrade_data_*.tgz | head -n 1) && truncate -s $(($(stat -c %s \"$f\") / 2)) \"$f\"",
+                String::new(),
+            ),
+            "backup-second" => (
+                "cd /opt/platform-backup && for f in upgrade_data_*.tgz upgrade_images_data_*.tgz; do k=${f%%_20*}; \
+                 cp -p \"$f\" \"${k}_2020-01-01T000000_00000000-0000-4000-8000-000000000000.tgz\"; done",
+                String::new(),
+            ),
+            "disk-full" => (
+                "m=$1; d=/run/stx-lab/full$(echo \"$m\" | tr / -); mkdir -p \"$d\"; k=$(du -sk \"$m\" | cut -f1); \
+                 mount -t tmpfs -o size=$((k * 2 + 1024))k tmpfs \"$d\" && cp -a \"$m\"/. \"$d\"/ && mount --bind \"$d\" \"$m\" && \
+                 { cat /dev/zero > \"$m\"/.filler 2>/dev/null || true; }",
+                get("mount", "/opt/platform-backup"),
+            ),
+            "image-missing" => (
+                "f=$(grep -l 'rootfs.diff' /var/lib/docker-distribution/blobs/sha256/* | sort | head -n 1) && \
+                 d=$(grep -o 'rootfs.diff[^}]*sha256:[0-9a-f]*' \"$f\" | sed 's/.*sha256://') && rm /var/lib/docker-distribution/blobs/sha256/\"$d\"",
+                String::new(),
+            ),
+            "restore-flag-left" => (
+                "mkdir -p /etc/platform && touch /etc/platform/.restore_in_progress",
+                String::new(),
+            ),
+            _ => return,
+        };
+        self.shell(&host, script, &[&argument]);
+    }
+
+    /// Undo a disk that a fault filled.
+    pub fn unfill(self: &Arc<Self>, host: &str) {
+        self.shell(
+            host,
+            "awk '$2 ~ /^\\/run\\/stx-lab\\/full/ {print $2}' /proc/mounts | while read -r d; do m=$(basename \"$d\" | sed 's/^full//; s/-/\\//g'); \
+             m=$(echo \"$m\" | sed 's,/opt/platform/backup,/opt/platform-backup,'); umount -l \"$m\"; umount -l \"$d\"; done",
+            &[],
+        );
+    }
+}

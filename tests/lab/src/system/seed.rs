@@ -1,0 +1,220 @@
+//! The system as it is at `up`: one healthy topology on release N.
+
+use super::clock::Clock;
+use super::records::*;
+use super::stamp;
+use std::collections::BTreeMap;
+
+/// What `up` was asked for.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    pub topology: String,
+    pub from: String,
+    pub to: String,
+    pub rate: f64,
+    pub admin_password: String,
+    pub sysadmin_password: String,
+}
+
+impl Default for Wish {
+    fn default() -> Wish {
+        Wish {
+            topology: "simplex".into(),
+            from: "21.05".into(),
+            to: "21.12".into(),
+            rate: 60.0,
+            admin_password: "Admin*Pass1&".into(),
+            sysadmin_password: "Li69nux*St8".into(),
+        }
+    }
+}
+
+/// Host names, personalities and sub-functions of a topology. `None`: not a topology of this lab.
+pub fn hosts_of(topology: &str) -> Option<Vec<(&'static str, &'static str, &'static str)>> {
+    match topology {
+        "simplex" => Some(vec![("controller-0", "controller", "controller,worker")]),
+        _ => None,
+    }
+}
+
+/// A healthy system. The topology must be one of [`hosts_of`].
+pub fn system(wish: &Wish) -> System {
+    let now = stamp::now();
+    let simplex = wish.topology == "simplex";
+    let versions = kube_chain(&wish.from);
+    let running = versions[versions.len() - 2].clone();
+    let hosts = hosts_of(&wish.topology)
+        .unwrap_or_default()
+        .into_iter()
+        .enumerate()
+        .map(|(i, (name, personality, subfunctions))| {
+            host(
+                i as u32,
+                name,
+                personality,
+                subfunctions,
+                &wish.from,
+                &running,
+            )
+        })
+        .collect();
+    let mut kube_versions: Vec<KubeVersion> = Vec::new();
+    for version in versions {
+        let upgrade_from = kube_versions
+            .last()
+            .map(|v: &KubeVersion| vec![v.version.clone()])
+            .unwrap_or_default();
+        kube_versions.push(KubeVersion {
+            version,
+            upgrade_from,
+            applied_patches: vec![],
+            available_patches: vec![],
+        });
+    }
+    System {
+        format: 1,
+        topology: wish.topology.clone(),
+        from_release: wish.from.clone(),
+        to_release: wish.to.clone(),
+        clock: Clock::new(wish.rate),
+        info: Info {
+            uuid: stamp::uuid(),
+            name: "stx-lab".into(),
+            description: "rehearsal lab".into(),
+            contact: "isystemcontact".into(),
+            location: "isystemlocation".into(),
+            system_type: if simplex { "All-in-one" } else { "Standard" }.into(),
+            system_mode: if simplex { "simplex" } else { "duplex" }.into(),
+            software_version: wish.from.clone(),
+            timezone: Some("UTC".into()),
+            created_at: now.clone(),
+            updated_at: None,
+        },
+        hosts,
+        loads: vec![Load {
+            id: 1,
+            state: "active".into(),
+            version: wish.from.clone(),
+            compatible: "N/A".into(),
+            required_patches: vec![],
+        }],
+        next_load_id: 2,
+        upgrade: None,
+        kube_versions,
+        kube_upgrade: None,
+        alarms: vec![],
+        apps: apps(&wish.from),
+        patches: vec![],
+        certificates: certificates(),
+        active: "controller-0".into(),
+        api_away_until: 0.0,
+        due: vec![],
+        faults: vec![],
+        restore_in_progress: false,
+        database_present: true,
+        admin_password: wish.admin_password.clone(),
+        sysadmin_password: wish.sysadmin_password.clone(),
+        load_digests: BTreeMap::new(),
+        unhealthy: BTreeMap::new(),
+        platform_backup_mib: 30_000,
+        effects: vec![],
+        changes: vec![],
+    }
+}
+
+fn host(
+    index: u32,
+    name: &str,
+    personality: &str,
+    subfunctions: &str,
+    release: &str,
+    kube: &str,
+) -> Host {
+    let config = stamp::uuid();
+    Host {
+        id: index + 1,
+        uuid: stamp::uuid(),
+        hostname: name.into(),
+        personality: personality.into(),
+        subfunctions: subfunctions.into(),
+        administrative: "unlocked".into(),
+        operational: "enabled".into(),
+        availability: "available".into(),
+        task: None,
+        vim_progress_status: "services-enabled".into(),
+        inv_state: "inventoried".into(),
+        invprovision: "provisioned".into(),
+        config_status: None,
+        config_applied: config.clone(),
+        config_target: config,
+        install_state: None,
+        install_state_info: None,
+        running_release: release.into(),
+        target_release: release.into(),
+        mgmt_ip: format!("192.168.204.{}", index + 2),
+        mgmt_mac: format!("08:00:27:11:22:{:02x}", 0x10 + index),
+        created_at: stamp::now(),
+        updated_at: None,
+        stor_function: personality == "controller",
+        kube: HostKube {
+            control_plane: (personality == "controller").then(|| kube.to_string()),
+            kubelet: kube.into(),
+            target: None,
+            status: None,
+        },
+        patch_current: true,
+        reboot_needed: false,
+        booted_at: super::clock::real_now(),
+        powered: true,
+    }
+}
+
+/// Kubernetes versions a release knows; the last but one runs.
+fn kube_chain(release: &str) -> Vec<String> {
+    let chain: &[&str] = match super::release_number(release) {
+        ..=2105 => &["v1.16.2", "v1.18.1", "v1.19.13"],
+        2106..=2112 => &["v1.18.1", "v1.19.13", "v1.20.9", "v1.21.3"],
+        _ => &["v1.21.8", "v1.22.5", "v1.23.1", "v1.24.4"],
+    };
+    chain.iter().map(|v| (*v).to_string()).collect()
+}
+
+fn apps(release: &str) -> Vec<App> {
+    let file = if super::release_number(release) >= 2212 {
+        "fluxcd-manifests"
+    } else {
+        "manifest.yaml"
+    };
+    [
+        ("cert-manager", "1.0-34", "applied"),
+        ("nginx-ingress-controller", "1.1-18", "applied"),
+        ("oidc-auth-apps", "1.0-61", "uploaded"),
+        ("platform-integ-apps", "1.0-44", "applied"),
+    ]
+    .into_iter()
+    .map(|(name, version, status)| App {
+        name: name.into(),
+        version: version.into(),
+        manifest_name: format!("{name}-manifest"),
+        manifest_file: file.into(),
+        status: status.into(),
+        progress: "completed".into(),
+        created_at: stamp::now(),
+    })
+    .collect()
+}
+
+fn certificates() -> Vec<Certificate> {
+    let start = super::clock::real_now();
+    let date = |days: f64| stamp::iso(start + days * 86_400.0);
+    ["ssl", "ssl_ca", "docker_registry"]
+        .into_iter()
+        .map(|certtype| Certificate {
+            uuid: stamp::uuid(),
+            certtype: certtype.into(),
+            signature: format!("{certtype}_{}", stamp::uuid()),
+            start_date: date(-30.0),
+            expiry_date: date(335.0),
+        })
+        .collect()
+}

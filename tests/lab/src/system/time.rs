@@ -1,0 +1,152 @@
+//! Delayed transitions: what becomes due, and what happens then.
+
+use super::System;
+use serde::{Deserialize, Serialize};
+
+/// Something that happens at a product second.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+pub struct Due {
+    pub at: f64,
+    pub what: Event,
+}
+
+/// The delayed transitions of the platform.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Event {
+    LoadImported {
+        id: u32,
+    },
+    LoadDeleted {
+        id: u32,
+    },
+    BackupDue,
+    UpgradeStarted,
+    UpgradeStartFailed,
+    Activating,
+    Activated,
+    ConfigApplied,
+    UpgradeDeleted,
+    LockServicesDisabled {
+        host: String,
+    },
+    LockDone {
+        host: String,
+    },
+    LockRejected {
+        host: String,
+    },
+    UnlockReboot {
+        host: String,
+    },
+    Booting {
+        host: String,
+    },
+    Testing {
+        host: String,
+    },
+    Enabling {
+        host: String,
+    },
+    Enabled {
+        host: String,
+    },
+    Reinstalled {
+        host: String,
+    },
+    InstallState {
+        host: String,
+        state: String,
+    },
+    AgentOnline {
+        host: String,
+    },
+    ClearAlarm {
+        id: String,
+        entity: String,
+    },
+    RaiseAlarm {
+        id: String,
+        entity: String,
+        severity: String,
+        reason: String,
+    },
+    PatchInstalled {
+        host: String,
+    },
+}
+
+impl System {
+    /// Plan an event in that many product seconds.
+    pub fn after(&mut self, seconds: f64, what: Event) {
+        let at = self.clock.now() + seconds;
+        self.due.push(Due { at, what });
+    }
+
+    /// Product second of the next event.
+    pub fn next_due(&self) -> Option<f64> {
+        self.due.iter().map(|due| due.at).min_by(f64::total_cmp)
+    }
+
+    /// Let everything happen that is due by now, in order.
+    pub fn tick(&mut self) {
+        loop {
+            let now = self.clock.now();
+            let next = self
+                .due
+                .iter()
+                .enumerate()
+                .filter(|(_, due)| due.at <= now)
+                .min_by(|a, b| a.1.at.total_cmp(&b.1.at))
+                .map(|(i, _)| i);
+            let Some(i) = next else { return };
+            let event = self.due.remove(i).what;
+            self.happen(event);
+        }
+    }
+
+    /// Forget what was planned for a host (it lost power).
+    pub fn forget_host(&mut self, host: &str) {
+        self.due.retain(|due| {
+            !matches!(&due.what,
+                Event::LockServicesDisabled { host: h } | Event::LockDone { host: h } | Event::LockRejected { host: h }
+                | Event::UnlockReboot { host: h } | Event::Booting { host: h } | Event::Testing { host: h }
+                | Event::Enabling { host: h } | Event::Enabled { host: h } if h == host)
+        });
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::LoadImported { id } => self.load_imported(id),
+            Event::LoadDeleted { id } => self.load_deleted(id),
+            Event::BackupDue => self.effects.push(super::Effect::Backup {
+                host: self.active.clone(),
+            }),
+            Event::UpgradeStarted => self.upgrade_started(),
+            Event::UpgradeStartFailed => self.upgrade_start_failed(),
+            Event::Activating => self.activating(),
+            Event::Activated => self.activated(),
+            Event::ConfigApplied => self.config_audit(),
+            Event::UpgradeDeleted => self.upgrade_deleted(),
+            Event::LockServicesDisabled { host } => self.lock_services_disabled(&host),
+            Event::LockDone { host } => self.lock_done(&host),
+            Event::LockRejected { host } => self.lock_rejected(&host),
+            Event::UnlockReboot { host } => self.unlock_reboot(&host),
+            Event::Booting { host } => self.phase(&host, "offline", "Booting"),
+            Event::Testing { host } => self.phase(&host, "intest", "Testing"),
+            Event::Enabling { host } => self.phase(&host, "intest", "Enabling"),
+            Event::Enabled { host } => self.enabled(&host),
+            Event::Reinstalled { host } => self.reinstalled(&host),
+            Event::InstallState { host, state } => self.install_state(&host, &state),
+            Event::AgentOnline { host } => self.agent_online(&host),
+            Event::ClearAlarm { id, entity } => self.clear(&id, &entity),
+            Event::RaiseAlarm {
+                id,
+                entity,
+                severity,
+                reason,
+            } => self.raise(&id, &entity, &severity, &reason),
+            Event::PatchInstalled { host } => self.patch_installed(&host),
+        }
+    }
+}
