@@ -74,6 +74,18 @@ impl Span {
         Span::new(&self.source, self.start + from, self.start + to)
     }
 
+    /// The part from byte `from` to before byte `to` of a text that was decoded from this span: a YAML scalar whose
+    /// quotes, escapes, indentation or line folds are gone. Exact where nothing was decoded; else the two texts are
+    /// walked side by side, and the answer is right to the line, mostly to the character.
+    pub fn decoded_part(&self, decoded: &str, from: usize, to: usize) -> Span {
+        let written = self.text();
+        if written == decoded {
+            return self.part(from as u32, to.max(from) as u32);
+        }
+        let start = align(written, decoded, from);
+        self.part(start as u32, align(written, decoded, to).max(start) as u32)
+    }
+
     /// The text it covers.
     pub fn text(&self) -> &str {
         self.source.text.get(self.start as usize..self.end as usize).unwrap_or("")
@@ -84,6 +96,48 @@ impl Span {
         let (line, column) = self.source.line_column(self.start);
         Place { file: self.source.name.clone(), line, column }
     }
+}
+
+/// Where byte `offset` of `decoded` stands in `written`.
+fn align(written: &str, decoded: &str, offset: usize) -> usize {
+    let mut w = written.char_indices().peekable();
+    let mut d = decoded.char_indices().peekable();
+    while let (Some(&(at, wc)), Some(&(done, dc))) = (w.peek(), d.peek()) {
+        if done >= offset {
+            // Indentation before the wanted character is not part of it.
+            let skipped = if dc.is_whitespace() { 0 } else { at_content(&written[at..]) };
+            return at + skipped;
+        }
+        if dc.is_whitespace() && wc.is_whitespace() {
+            // A run of white space may have been folded or have lost its indentation: run for run.
+            while w.next_if(|(_, c)| c.is_whitespace()).is_some() {}
+            while d.next_if(|(i, c)| c.is_whitespace() && *i < offset).is_some() {}
+        } else if wc == dc {
+            w.next();
+            d.next();
+        } else if wc == '\\' {
+            w.next();
+            let digits = match w.next() {
+                Some((_, 'x')) => 2,
+                Some((_, 'u')) => 4,
+                Some((_, 'U')) => 8,
+                _ => 0,
+            };
+            (0..digits).for_each(|_| {
+                w.next();
+            });
+            d.next();
+        } else {
+            // A doubled quote, or white space that was folded away.
+            w.next();
+        }
+    }
+    w.peek().map_or(written.len(), |(at, _)| *at)
+}
+
+/// Length of the white space that a text starts with.
+fn at_content(text: &str) -> usize {
+    text.len() - text.trim_start().len()
 }
 
 impl fmt::Debug for Span {
@@ -144,5 +198,19 @@ mod tests {
         assert_eq!(s.offset(2, 4), 9);
         assert_eq!(s.offset(9, 9), 11);
         assert_eq!(s.line(2), "b: 2");
+    }
+
+    #[test]
+    fn offsets_in_decoded_texts_lead_back_to_the_source() {
+        let find = |written: &str, decoded: &str, word: &str| {
+            let span = Span::of_text("x", written);
+            let from = decoded.find(word).unwrap();
+            span.decoded_part(decoded, from, from + word.len()).text().to_owned()
+        };
+        assert_eq!(find("a {{ b }}", "a {{ b }}", "b"), "b");
+        assert_eq!(find("it''s {{ b }}", "it's {{ b }}", "{{ b }}"), "{{ b }}");
+        assert_eq!(find("a\\tb \\u00e4 {{ c }}", "a\tb ä {{ c }}", "c }}"), "c }}");
+        assert_eq!(find("one\n      two {{ b }}\n\n      three", "one\ntwo {{ b }}\n\nthree", "three"), "three");
+        assert_eq!(find("one\n    two {{ b }}", "one two {{ b }}", "{{ b }}"), "{{ b }}");
     }
 }
