@@ -150,7 +150,8 @@ fn snapshot(dir: &Path) -> BTreeMap<PathBuf, String> {
         } else {
             String::new()
         };
-        let line = format!("{:o} {}:{} {}.{} {content}", meta.mode(), meta.uid(), meta.gid(), meta.mtime(), meta.mtime_nsec());
+        let line =
+            format!("{:o} {}:{} {}.{} {content}", meta.mode(), meta.uid(), meta.gid(), meta.mtime(), meta.mtime_nsec());
         seen.insert(at.clone(), line);
         if meta.is_dir() {
             todo.extend(fs::read_dir(&at).unwrap().map(|e| e.unwrap().path()));
@@ -225,7 +226,8 @@ fn run_case(file: &Path) -> Result<(), String> {
     if case.root.is_some_and(|r| r != nix::unistd::geteuid().is_root()) {
         return Ok(());
     }
-    let missing = |p: &String| !std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).any(|d| d.join(p).exists());
+    let missing =
+        |p: &String| !std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).any(|d| d.join(p).exists());
     if case.needs.iter().any(missing) {
         return Ok(());
     }
@@ -287,7 +289,9 @@ fn shown(diff: &Diff) -> String {
     match diff {
         Diff::Text { before_name, after_name, before, after } => format!(
             "{}",
-            similar::TextDiff::from_lines(before.as_str(), after.as_str()).unified_diff().header(before_name, after_name)
+            similar::TextDiff::from_lines(before.as_str(), after.as_str())
+                .unified_diff()
+                .header(before_name, after_name)
         ),
         Diff::Prepared(text) => text.clone(),
     }

@@ -49,7 +49,8 @@ arguments! {
 pub struct BlockInFile;
 
 impl Module for BlockInFile {
-    const NAMES: &'static [&'static str] = &["blockinfile", "ansible.builtin.blockinfile", "ansible.legacy.blockinfile"];
+    const NAMES: &'static [&'static str] =
+        &["blockinfile", "ansible.builtin.blockinfile", "ansible.legacy.blockinfile"];
     const DOC: &'static str = "Puts a block of lines between marker lines into a file, updates or removes it.";
     const RETURNS: &'static [(&'static str, &'static str)] = &[("backup_file", "The copy that was kept")];
     const EXAMPLE: &'static str = "- blockinfile:\n    path: /etc/ssh/sshd_config\n    block: |\n      Match User ansible-agent\n      PasswordAuthentication no\n";

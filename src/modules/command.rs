@@ -61,7 +61,8 @@ impl Module for Command {
     const DOC: &'static str = "Runs a program without a shell: no pipes, no redirection, no wildcards.\n\
         In a check run it is not run unless `creates` or `removes` decide; what it would do is not knowable.";
     const RETURNS: &'static [(&'static str, &'static str)] = RETURNS;
-    const EXAMPLE: &'static str = "- command: /usr/bin/make_database.sh db_user db_name\n  args:\n    creates: /path/to/database\n";
+    const EXAMPLE: &'static str =
+        "- command: /usr/bin/make_database.sh db_user db_name\n  args:\n    creates: /path/to/database\n";
     const FREE_FORM: Option<&'static str> = Some("cmd");
     type Args = Args;
 
@@ -83,7 +84,8 @@ impl Module for Shell {
     const DOC: &'static str = "Runs a line in a shell (`/bin/sh` unless `executable` names another).\n\
         In a check run it is not run unless `creates` or `removes` decide; what it would do is not knowable.";
     const RETURNS: &'static [(&'static str, &'static str)] = RETURNS;
-    const EXAMPLE: &'static str = "- shell: grep -c processor /proc/cpuinfo > /tmp/cpus\n  args:\n    creates: /tmp/cpus\n";
+    const EXAMPLE: &'static str =
+        "- shell: grep -c processor /proc/cpuinfo > /tmp/cpus\n  args:\n    creates: /tmp/cpus\n";
     const FREE_FORM: Option<&'static str> = Some("cmd");
     type Args = Args;
 
@@ -112,7 +114,10 @@ fn run(args: Args, shell: bool, host: &mut dyn Act) -> Result<Outcome, Failure> 
     if let Some(why) = not_needed(&args, dir.as_deref(), host.as_look())? {
         let (msg, said) = why;
         let outcome = base(Outcome::ok().msg(msg));
-        return Ok(output_values(outcome, 0, said, String::new()).with("start", Value::Null).with("end", Value::Null).with("delta", Value::Null));
+        return Ok(output_values(outcome, 0, said, String::new())
+            .with("start", Value::Null)
+            .with("end", Value::Null)
+            .with("delta", Value::Null));
     }
     let mut command = Program::new(argv);
     command.stdin = args.stdin.as_ref().map(|text| {
@@ -165,10 +170,8 @@ fn program(
         return Ok((vec![sh, "-c".into(), line.clone()], line.into()));
     }
     if let Some(executable) = &args.executable {
-        warnings.push(format!(
-            "the parameter `executable` is for `shell` only; `{}` is not used",
-            executable.display()
-        ));
+        warnings
+            .push(format!("the parameter `executable` is for `shell` only; `{}` is not used", executable.display()));
     }
     let words = match (&args.cmd, &args.argv) {
         (Some(line), _) => shell_words::split(line).map_err(Failure::new)?,
@@ -261,7 +264,8 @@ pub fn output_values(outcome: Outcome, rc: i32, stdout: String, stderr: String) 
 pub fn split_lines(text: &str) -> Value {
     let mut lines = Vec::new();
     let mut rest = text;
-    let is_end = |c: char| matches!(c, '\n' | '\r' | '\x0b' | '\x0c' | '\x1c'..='\x1e' | '\u{85}' | '\u{2028}' | '\u{2029}');
+    let is_end =
+        |c: char| matches!(c, '\n' | '\r' | '\x0b' | '\x0c' | '\x1c'..='\x1e' | '\u{85}' | '\u{2028}' | '\u{2029}');
     while let Some(at) = rest.find(is_end) {
         lines.push(Value::str(&rest[..at]));
         let end = if rest[at..].starts_with("\r\n") { 2 } else { rest[at..].chars().next().map_or(1, char::len_utf8) };

@@ -104,7 +104,9 @@ impl Source {
             (Some(content), ..) => Ok(Source::Bytes(content.clone().into_bytes())),
             (None, Some(blob), _) => Ok(Source::Blob(blob.clone(), args._checksum.clone())),
             (None, None, Some(src)) if args.remote_src => Ok(Source::Host(paths::expand(host, src)?)),
-            (None, None, _) => Err(Failure::new("there is nothing to copy: no content was sent, and `remote_src` is not set")),
+            (None, None, _) => {
+                Err(Failure::new("there is nothing to copy: no content was sent, and `remote_src` is not set"))
+            }
         }
     }
 
@@ -133,7 +135,9 @@ impl Source {
     fn head(&self, host: &mut dyn Look) -> Result<Vec<u8>, HostError> {
         let mut bytes = Vec::new();
         let mut content = self.open(host)?.take(200_000);
-        content.read_to_end(&mut bytes).map_err(|source| HostError::Io { what: "reading the content".into(), source })?;
+        content
+            .read_to_end(&mut bytes)
+            .map_err(|source| HostError::Io { what: "reading the content".into(), source })?;
         Ok(bytes)
     }
 }
@@ -248,8 +252,12 @@ fn difference(
     let mut before = Vec::new();
     if is_file {
         match host.open(dest) {
-            Ok(content) => content.take(200_000).read_to_end(&mut before).map_err(|e| HostError::io("reading", dest, e))?,
-            Err(HostError::Denied { .. }) => return Ok(Diff::Prepared("diff skipped: destination is not readable\n".into())),
+            Ok(content) => {
+                content.take(200_000).read_to_end(&mut before).map_err(|e| HostError::io("reading", dest, e))?
+            }
+            Err(HostError::Denied { .. }) => {
+                return Ok(Diff::Prepared("diff skipped: destination is not readable\n".into()));
+            }
             Err(e) => return Err(e),
         };
     }
@@ -396,7 +404,8 @@ fn copy_host_tree(args: &Args, src: &Path, dest: &Path, host: &mut dyn Act) -> R
             FileKind::File | FileKind::Symlink if stat.kind == FileKind::File => {
                 let same = match host.stat(&to, false)? {
                     Some(now) if now.kind == FileKind::File && now.size == stat.size => {
-                        Algorithm::Sha1.of_file(host.as_look(), &to)? == Algorithm::Sha1.of_file(host.as_look(), &from)?
+                        Algorithm::Sha1.of_file(host.as_look(), &to)?
+                            == Algorithm::Sha1.of_file(host.as_look(), &from)?
                     }
                     _ => false,
                 };

@@ -280,7 +280,8 @@ fn touch(args: &Args, path: &Path, times: &Times, host: &mut dyn Act) -> Result<
             .map_err(|e| failed(path, format!("Error, could not touch target: {e}")))?;
         changed = true;
     }
-    let applied = args.file.apply(host, &target, &mut diff).and_then(|a| Ok(a | times.apply(host, &target, &mut diff)?));
+    let applied =
+        args.file.apply(host, &target, &mut diff).and_then(|a| Ok(a | times.apply(host, &target, &mut diff)?));
     match applied {
         Ok(more) => Ok(done("dest", path, changed | more, diff)),
         Err(e) => {
@@ -304,9 +305,8 @@ fn directory(args: &Args, path: &mut PathBuf, times: &Times, host: &mut dyn Act)
             if host.stat(dir, true)?.is_some() {
                 continue;
             }
-            let issue = |e: String| {
-                failed(path, format!("There was an issue creating {} as requested: {e}", dir.display()))
-            };
+            let issue =
+                |e: String| failed(path, format!("There was an issue creating {} as requested: {e}", dir.display()));
             host.make_dir(dir, None).map_err(|e| issue(e.to_string()))?;
             args.file.apply(host, dir, &mut diff)?;
         }
@@ -408,10 +408,7 @@ fn link(args: &Args, path: &Path, times: &Times, host: &mut dyn Act) -> Result<O
             return Err(failed(path, format!("refusing to convert from directory to symlink for {}", path.display())));
         }
         if !host.list(path)?.is_empty() {
-            return Err(failed(
-                path,
-                format!("the directory {} is not empty, refusing to convert it", path.display()),
-            ));
+            return Err(failed(path, format!("the directory {} is not empty, refusing to convert it", path.display())));
         }
     } else if matches!(before, "file" | "hard") && !args.force {
         return Err(failed(path, format!("refusing to convert from {before} to symlink for {}", path.display())));
@@ -444,7 +441,9 @@ fn link(args: &Args, path: &Path, times: &Times, host: &mut dyn Act) -> Result<O
     let mut warning = None;
     let target = if args.follow { paths::real_path(host.as_look(), path)? } else { path.to_owned() };
     if host.stat(&target, false)?.is_none() {
-        warning = Some("Cannot set fs attributes on a non-existent symlink target. follow should be set to False to avoid this.");
+        warning = Some(
+            "Cannot set fs attributes on a non-existent symlink target. follow should be set to False to avoid this.",
+        );
     } else {
         changed |= args.file.apply(host, &target, &mut diff)?;
         changed |= times.apply(host, &target, &mut diff)?;
@@ -459,9 +458,7 @@ fn hard(args: &Args, path: &Path, times: &Times, host: &mut dyn Act) -> Result<O
     let before = state_of(now.as_ref());
     let src = args.src.as_deref().map(|s| paths::expand(host.as_look(), s)).transpose()?;
     let clash = |msg: &str| {
-        Failure::Failed(Box::new(
-            Outcome::failed(msg).with("dest", shown(path)).with("src", src.as_deref().map(shown)),
-        ))
+        Failure::Failed(Box::new(Outcome::failed(msg).with("dest", shown(path)).with("src", src.as_deref().map(shown))))
     };
     if before != "hard" && src.is_none() {
         return Err(Failure::new("src is required for creating new hardlinks"));

@@ -226,7 +226,8 @@ impl FileArgs {
         {
             let mode = mode.over(now.mode, now.kind == FileKind::Directory);
             // A new owner has taken the setuid bits off; they are to be set again.
-            let current = if uid.or(gid).is_some() { host.stat(path, false)?.map_or(now.mode, |s| s.mode) } else { now.mode };
+            let current =
+                if uid.or(gid).is_some() { host.stat(path, false)?.map_or(now.mode, |s| s.mode) } else { now.mode };
             if mode != current {
                 host.set_mode(path, mode).map_err(|e| failed_at(path, format!("chmod failed: {e}")))?;
             }
@@ -311,9 +312,7 @@ fn context_of(host: &mut dyn Look, path: &Path) -> Result<Option<String>, HostEr
 /// The letters that `lsattr` shows; none where it cannot say.
 pub fn flags_of(host: &mut dyn Act, path: &Path) -> Result<Option<String>, HostError> {
     match host.query(&Command::new(["lsattr", "-d", "--", &path.display().to_string()])) {
-        Ok(output) if output.success() => {
-            Ok(output.text().split_whitespace().next().map(|f| f.replace('-', "")))
-        }
+        Ok(output) if output.success() => Ok(output.text().split_whitespace().next().map(|f| f.replace('-', ""))),
         Ok(_) | Err(HostError::NoProgram(_)) => Ok(None),
         Err(e) => Err(e),
     }
@@ -354,7 +353,6 @@ pub fn describe(host: &mut dyn Look, path: &Path, mut outcome: Outcome) -> Resul
         .with("size", stat.size);
     Ok(outcome)
 }
-
 
 #[cfg(test)]
 mod tests {

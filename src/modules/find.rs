@@ -259,8 +259,8 @@ impl Search<'_> {
         };
         let aged = self.age.is_none_or(|a| if a >= 0.0 { self.now - time >= a } else { self.now - time <= -a });
         let bytes = stat.size as f64;
-        let sized = stat.kind != FileKind::File
-            || self.size.is_none_or(|s| if s >= 0.0 { bytes >= s } else { bytes <= -s });
+        let sized =
+            stat.kind != FileKind::File || self.size.is_none_or(|s| if s >= 0.0 { bytes >= s } else { bytes <= -s });
         let permitted = args.mode.as_ref().is_none_or(|m| {
             let mode = m.over(0, false);
             if args.exact_mode { stat.mode == mode } else { stat.mode & mode != 0 }

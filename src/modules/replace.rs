@@ -43,10 +43,8 @@ pub struct Replace;
 impl Module for Replace {
     const NAMES: &'static [&'static str] = &["replace", "ansible.builtin.replace", "ansible.legacy.replace"];
     const DOC: &'static str = "Replaces every match of a pattern in a file.";
-    const RETURNS: &'static [(&'static str, &'static str)] =
-        &[("rc", "0"), ("backup_file", "The copy that was kept")];
-    const EXAMPLE: &'static str =
-        "- replace:\n    path: /etc/hosts\n    regexp: '(\\s+)old\\.host\\.name(\\s+.*)?$'\n    replace: '\\1new.host.name\\2'\n";
+    const RETURNS: &'static [(&'static str, &'static str)] = &[("rc", "0"), ("backup_file", "The copy that was kept")];
+    const EXAMPLE: &'static str = "- replace:\n    path: /etc/hosts\n    regexp: '(\\s+)old\\.host\\.name(\\s+.*)?$'\n    replace: '\\1new.host.name\\2'\n";
     type Args = Args;
 
     fn run(args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {

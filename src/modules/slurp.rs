@@ -28,8 +28,7 @@ impl Module for Slurp {
     const DOC: &'static str = "Reads a file of the host, at most 32 MiB; `fetch` copies larger ones.";
     const RETURNS: &'static [(&'static str, &'static str)] =
         &[("content", "The content in Base64"), ("encoding", "`base64`"), ("source", "The file's path")];
-    const EXAMPLE: &'static str =
-        "- slurp:\n    src: /proc/mounts\n  register: mounts\n- debug:\n    msg: \"{{ mounts.content | b64decode }}\"\n";
+    const EXAMPLE: &'static str = "- slurp:\n    src: /proc/mounts\n  register: mounts\n- debug:\n    msg: \"{{ mounts.content | b64decode }}\"\n";
     type Args = Args;
 
     fn run(args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {

@@ -151,7 +151,9 @@ fn mime(host: &mut dyn Look, path: &std::path::Path) -> Result<(String, String),
         Err(e) => return Err(e),
     };
     let said = output.rsplit_once(':').and_then(|(_, said)| said.split_once(';'));
-    Ok(said.and_then(|(kind, charset)| Some((kind.trim().to_owned(), charset.split_once('=')?.1.trim().to_owned()))).unwrap_or_else(unknown))
+    Ok(said
+        .and_then(|(kind, charset)| Some((kind.trim().to_owned(), charset.split_once('=')?.1.trim().to_owned())))
+        .unwrap_or_else(unknown))
 }
 
 fn attributes(host: &mut dyn Look, path: &std::path::Path) -> Result<(Option<String>, String), HostError> {

@@ -30,7 +30,8 @@ pub struct TempFile;
 
 impl Module for TempFile {
     const NAMES: &'static [&'static str] = &["tempfile", "ansible.builtin.tempfile", "ansible.legacy.tempfile"];
-    const DOC: &'static str = "Makes a temporary file or directory that only its maker can open. It stays until it is removed.";
+    const DOC: &'static str =
+        "Makes a temporary file or directory that only its maker can open. It stays until it is removed.";
     const RETURNS: &'static [(&'static str, &'static str)] = &[("path", "What was made")];
     const EXAMPLE: &'static str = "- tempfile:\n    state: directory\n    suffix: build\n  register: work\n";
     type Args = Args;

@@ -127,25 +127,9 @@ pub fn main() -> Result<i32> {
     let cli = Cli::parse();
     let places = places(&cli.name);
     match cli.command {
-        Verb::Up {
-            topology,
-            from,
-            to,
-            rate,
-            sysadmin_password,
-            admin_password,
-        } => up(
-            &places,
-            &cli.name,
-            &Wish {
-                topology,
-                from,
-                to,
-                rate,
-                admin_password,
-                sysadmin_password,
-            },
-        ),
+        Verb::Up { topology, from, to, rate, sysadmin_password, admin_password } => {
+            up(&places, &cli.name, &Wish { topology, from, to, rate, admin_password, sysadmin_password })
+        }
         Verb::Serve { dir, wish } => {
             let wish = wish_from(&serde_json::from_str(&wish)?);
             crate::server::main(dir, &wish).map(|()| 0)
@@ -161,13 +145,7 @@ pub fn main() -> Result<i32> {
         Verb::Wipe { host, release } => told(&places, &Request::Wipe { host, release }),
         Verb::PowerCut { host } => told(&places, &Request::PowerCut { host }),
         Verb::PowerOn { host } => told(&places, &Request::PowerOn { host }),
-        Verb::Link { host, state } => told(
-            &places,
-            &Request::Link {
-                host,
-                up: state == "up",
-            },
-        ),
+        Verb::Link { host, state } => told(&places, &Request::Link { host, up: state == "up" }),
         Verb::Rate { rate } => told(&places, &Request::Rate { rate }),
     }
 }
@@ -179,16 +157,12 @@ fn told(places: &Places, request: &Request) -> Result<i32> {
 /// `$STX_LAB_DIR`, else the user's run-time directory, else /tmp; one directory per lab below it.
 fn places(name: &str) -> Places {
     let uid = nix::unistd::getuid().as_raw();
-    let base = std::env::var_os("STX_LAB_DIR")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| {
-            std::env::var_os("XDG_RUNTIME_DIR")
-                .map(|dir| PathBuf::from(dir).join("stx-lab"))
-                .unwrap_or_else(|| PathBuf::from(format!("/tmp/stx-lab-{uid}")))
-        });
-    Places {
-        dir: base.join(name),
-    }
+    let base = std::env::var_os("STX_LAB_DIR").map(PathBuf::from).unwrap_or_else(|| {
+        std::env::var_os("XDG_RUNTIME_DIR")
+            .map(|dir| PathBuf::from(dir).join("stx-lab"))
+            .unwrap_or_else(|| PathBuf::from(format!("/tmp/stx-lab-{uid}")))
+    });
+    Places { dir: base.join(name) }
 }
 
 fn wish_from(value: &Value) -> Wish {
@@ -215,10 +189,7 @@ const NEEDED: &[(&str, &str)] = &[
 
 fn up(places: &Places, name: &str, wish: &Wish) -> Result<i32> {
     if seed::hosts_of(&wish.topology).is_none() {
-        bail!(
-            "no topology is called {:?}; this lab has: simplex",
-            wish.topology
-        );
+        bail!("no topology is called {:?}; this lab has: simplex", wish.topology);
     }
     if wish.rate.is_nan() || wish.rate <= 0.0 {
         bail!("--rate must be above 0");
@@ -235,38 +206,24 @@ fn up(places: &Places, name: &str, wish: &Wish) -> Result<i32> {
         bail!("--from {} must be older than --to {}", wish.from, wish.to);
     }
     if !nix::unistd::geteuid().is_root() {
-        bail!(
-            "the lab needs namespaces and mounts: run it as root (sudo stx-lab up {})",
-            wish.topology
-        );
+        bail!("the lab needs namespaces and mounts: run it as root (sudo stx-lab up {})", wish.topology);
     }
-    let missing: Vec<&str> = NEEDED
-        .iter()
-        .filter(|(path, _)| !std::path::Path::new(path).exists())
-        .map(|(_, package)| *package)
-        .collect();
+    let missing: Vec<&str> =
+        NEEDED.iter().filter(|(path, _)| !std::path::Path::new(path).exists()).map(|(_, package)| *package).collect();
     if !missing.is_empty() || crate::fabric::layers::postgres_bin().is_none() {
         bail!(
             "this machine lacks {}: run tools/setup",
-            if missing.is_empty() {
-                "postgresql".into()
-            } else {
-                missing.join(", ")
-            }
+            if missing.is_empty() { "postgresql".into() } else { missing.join(", ") }
         );
     }
     if places.control().as_os_str().len() > 90 {
-        bail!(
-            "{} is too long for a socket's path; set STX_LAB_DIR to something shorter",
-            places.dir.display()
-        );
+        bail!("{} is too long for a socket's path; set STX_LAB_DIR to something shorter", places.dir.display());
     }
     if control::ask(places, &Request::Status).is_ok() {
         bail!("a lab named {name} is up already; `stx-lab down` takes it down");
     }
     let resumed = places.state().exists();
-    std::fs::create_dir_all(&places.dir)
-        .with_context(|| format!("cannot create {}", places.dir.display()))?;
+    std::fs::create_dir_all(&places.dir).with_context(|| format!("cannot create {}", places.dir.display()))?;
     let started = Instant::now();
     let log = std::fs::File::create(places.log())?;
     unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWIPC)
@@ -296,10 +253,7 @@ fn up(places: &Places, name: &str, wish: &Wish) -> Result<i32> {
         }
         if started.elapsed() > Duration::from_secs(120) {
             let _ = server.kill();
-            bail!(
-                "the lab did not come up in two minutes; see {}",
-                places.log().display()
-            );
+            bail!("the lab did not come up in two minutes; see {}", places.log().display());
         }
         std::thread::sleep(Duration::from_millis(30));
     }
@@ -307,11 +261,7 @@ fn up(places: &Places, name: &str, wish: &Wish) -> Result<i32> {
         "{} lab {name} is up after {:.1} s{}: {} -> {}, rate {}",
         wish.topology,
         started.elapsed().as_secs_f64(),
-        if resumed {
-            " (resumed from its disks)"
-        } else {
-            ""
-        },
+        if resumed { " (resumed from its disks)" } else { "" },
         wish.from,
         wish.to,
         wish.rate
@@ -320,9 +270,7 @@ fn up(places: &Places, name: &str, wish: &Wish) -> Result<i32> {
 }
 
 fn down(places: &Places) -> Result<i32> {
-    let pid: Option<i32> = std::fs::read_to_string(places.pid())
-        .ok()
-        .and_then(|text| text.trim().parse().ok());
+    let pid: Option<i32> = std::fs::read_to_string(places.pid()).ok().and_then(|text| text.trim().parse().ok());
     let told = control::ask(places, &Request::Down);
     if told.is_err() && !places.dir.exists() {
         println!("no lab is up");
@@ -330,17 +278,13 @@ fn down(places: &Places) -> Result<i32> {
     }
     if let Some(pid) = pid {
         let ours = || {
-            std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| {
-                String::from_utf8_lossy(&line).contains(&places.dir.display().to_string())
-            })
+            std::fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| String::from_utf8_lossy(&line).contains(&places.dir.display().to_string()))
         };
         let end = Instant::now() + Duration::from_secs(15);
         while ours() && Instant::now() < end {
             if told.is_err() {
-                let _ = nix::sys::signal::kill(
-                    nix::unistd::Pid::from_raw(pid),
-                    nix::sys::signal::Signal::SIGKILL,
-                );
+                let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -348,8 +292,7 @@ fn down(places: &Places) -> Result<i32> {
             bail!("the lab's server (process {pid}) does not end");
         }
     }
-    std::fs::remove_dir_all(&places.dir)
-        .with_context(|| format!("cannot remove {}", places.dir.display()))?;
+    std::fs::remove_dir_all(&places.dir).with_context(|| format!("cannot remove {}", places.dir.display()))?;
     println!("the lab is down");
     Ok(0)
 }
@@ -370,21 +313,14 @@ fn status(places: &Places, as_json: bool) -> Result<i32> {
         status["rate"],
         text(&status["dir"])
     );
-    println!(
-        "upgrade: {}",
-        status["upgrade"]["state"].as_str().unwrap_or("none")
-    );
+    println!("upgrade: {}", status["upgrade"]["state"].as_str().unwrap_or("none"));
     for host in status["hosts"].as_array().into_iter().flatten() {
         println!(
             "{:<14} {:<12} release {} {:<4} {}/{}/{} {}",
             text(&host["name"]),
             text(&host["address"]),
             text(&host["release"]),
-            if host["on"] == json!(true) {
-                "on"
-            } else {
-                "off"
-            },
+            if host["on"] == json!(true) { "on" } else { "off" },
             text(&host["administrative"]),
             text(&host["operational"]),
             text(&host["availability"]),
@@ -392,21 +328,12 @@ fn status(places: &Places, as_json: bool) -> Result<i32> {
         );
     }
     for alarm in status["alarms"].as_array().into_iter().flatten() {
-        println!(
-            "alarm {} {} {}",
-            text(&alarm["id"]),
-            text(&alarm["entity"]),
-            text(&alarm["severity"])
-        );
+        println!("alarm {} {} {}", text(&alarm["id"]), text(&alarm["entity"]), text(&alarm["severity"]));
     }
     for fault in status["faults"].as_array().into_iter().flatten() {
         println!("fault {}", text(&fault["name"]));
     }
-    println!(
-        "login sysadmin / {}, admin / {}",
-        text(&status["sysadmin_password"]),
-        text(&status["admin_password"])
-    );
+    println!("login sysadmin / {}, admin / {}", text(&status["sysadmin_password"]), text(&status["admin_password"]));
     Ok(0)
 }
 
@@ -421,12 +348,7 @@ fn fault(places: &Places, what: FaultVerb) -> Result<i32> {
             }
             Ok(0)
         }
-        FaultVerb::Add {
-            name,
-            parameters,
-            when,
-            times,
-        } => {
+        FaultVerb::Add { name, parameters, when, times } => {
             let parameters = parameters
                 .iter()
                 .map(|pair| {
@@ -435,15 +357,7 @@ fn fault(places: &Places, what: FaultVerb) -> Result<i32> {
                         .with_context(|| format!("{pair:?}: write KEY=VALUE"))
                 })
                 .collect::<Result<_>>()?;
-            told(
-                places,
-                &Request::FaultAdd {
-                    name,
-                    parameters,
-                    when,
-                    times,
-                },
-            )
+            told(places, &Request::FaultAdd { name, parameters, when, times })
         }
         FaultVerb::Clear { name } => told(places, &Request::FaultClear { name }),
     }
@@ -464,18 +378,13 @@ fn exec(places: &Places, host: String, argv: Vec<String>) -> Result<i32> {
 fn inventory(places: &Places, name: &str, host: Option<&str>) -> Result<i32> {
     let status = control::ask(places, &Request::Status)?;
     let program = std::env::current_exe()?.display().to_string();
-    let base = places
-        .dir
-        .parent()
-        .map(|dir| dir.display().to_string())
-        .unwrap_or_default();
+    let base = places.dir.parent().map(|dir| dir.display().to_string()).unwrap_or_default();
     let proxy = format!(
         "-o ProxyCommand=\"env STX_LAB_DIR={base} {program} --name {name} connect %h %p\" -o UserKnownHostsFile={} \
          -o GlobalKnownHostsFile=/dev/null",
         places.known_hosts().display()
     );
-    let mut groups: std::collections::BTreeMap<String, Vec<Value>> =
-        std::collections::BTreeMap::new();
+    let mut groups: std::collections::BTreeMap<String, Vec<Value>> = std::collections::BTreeMap::new();
     let mut vars = serde_json::Map::new();
     for h in status["hosts"].as_array().into_iter().flatten() {
         let group = format!("{}s", h["personality"].as_str().unwrap_or("host"));
@@ -495,10 +404,7 @@ fn inventory(places: &Places, name: &str, host: Option<&str>) -> Result<i32> {
     }
     let mut out = serde_json::Map::new();
     out.insert("_meta".into(), json!({ "hostvars": vars }));
-    out.insert(
-        "all".into(),
-        json!({ "children": groups.keys().collect::<Vec<_>>() }),
-    );
+    out.insert("all".into(), json!({ "children": groups.keys().collect::<Vec<_>>() }));
     for (group, hosts) in groups {
         out.insert(group, json!({ "hosts": hosts }));
     }
@@ -508,13 +414,9 @@ fn inventory(places: &Places, name: &str, host: Option<&str>) -> Result<i32> {
 
 fn connect(places: &Places, host: String, port: u16) -> Result<i32> {
     use std::os::unix::net::UnixStream;
-    let stream = UnixStream::connect(places.control())
-        .context("no lab is up here; start one with `stx-lab up simplex`")?;
-    writeln!(
-        &stream,
-        "{}",
-        serde_json::to_string(&Request::Connect { host, port })?
-    )?;
+    let stream =
+        UnixStream::connect(places.control()).context("no lab is up here; start one with `stx-lab up simplex`")?;
+    writeln!(&stream, "{}", serde_json::to_string(&Request::Connect { host, port })?)?;
     let mut line = Vec::new();
     let mut byte = [0u8; 1];
     while (&stream).read(&mut byte)? == 1 && byte[0] != b'\n' {
@@ -556,29 +458,16 @@ fn log(places: &Places, as_json: bool) -> Result<i32> {
     for line in text.lines() {
         let entry: Value = serde_json::from_str(line)?;
         let words = |value: &Value| -> String {
-            value
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(Value::as_str)
-                .collect::<Vec<_>>()
-                .join(" ")
+            value.as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")
         };
         let what = match entry["kind"].as_str() {
-            Some("command") => format!(
-                "{}: {} (rc {})",
-                entry["user"].as_str().unwrap_or(""),
-                words(&entry["argv"]),
-                entry["rc"]
-            ),
+            Some("command") => {
+                format!("{}: {} (rc {})", entry["user"].as_str().unwrap_or(""), words(&entry["argv"]), entry["rc"])
+            }
             Some("change") => words(&entry["changes"]),
             _ => entry["error"].as_str().unwrap_or("").to_string(),
         };
-        println!(
-            "{} {:<13} {what}",
-            entry["time"].as_str().unwrap_or(""),
-            entry["host"].as_str().unwrap_or("")
-        );
+        println!("{} {:<13} {what}", entry["time"].as_str().unwrap_or(""), entry["host"].as_str().unwrap_or(""));
     }
     Ok(0)
 }

@@ -11,9 +11,7 @@ mod shell;
 mod system;
 
 fn main() {
-    let argv: Vec<String> = std::env::args_os()
-        .map(|arg| arg.to_string_lossy().into_owned())
-        .collect();
+    let argv: Vec<String> = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
     if let Some(part) = argv.first().and_then(|name| host::part(name)) {
         std::process::exit(host::run(part, &argv));
     }
@@ -21,16 +19,14 @@ fn main() {
         Some("boot") => serde_json::from_str(argv.get(2).map_or("", String::as_str))
             .map_err(anyhow::Error::from)
             .and_then(|spec| fabric::boot::main(&spec)),
-        Some("init") if std::process::id() == 1 => fabric::init::main(
-            argv.get(2).map_or("", String::as_str),
-            argv.get(3).map_or("", String::as_str),
-        )
-        .map(|()| 0),
-        Some("registry") => host::registry::main(
-            argv.get(2).map_or("", String::as_str),
-            argv.get(3).map_or("", String::as_str),
-        )
-        .map(|()| 0),
+        Some("init") if std::process::id() == 1 => {
+            fabric::init::main(argv.get(2).map_or("", String::as_str), argv.get(3).map_or("", String::as_str))
+                .map(|()| 0)
+        }
+        Some("registry") => {
+            host::registry::main(argv.get(2).map_or("", String::as_str), argv.get(3).map_or("", String::as_str))
+                .map(|()| 0)
+        }
         Some("backup") => serde_json::from_str(argv.get(2).map_or("", String::as_str))
             .map_err(anyhow::Error::from)
             .and_then(|order| host::backup::run(&order))

@@ -32,52 +32,22 @@ pub struct Lab {
 pub fn main(dir: PathBuf, wish: &Wish) -> Result<()> {
     let _ = nix::unistd::setsid();
     let places = Places { dir };
-    mount(
-        None::<&str>,
-        "/",
-        None::<&str>,
-        MsFlags::MS_REC | MsFlags::MS_PRIVATE,
-        None::<&str>,
-    )
-    .context("cannot keep the lab's mounts private")?;
-    mount(
-        Some("proc"),
-        "/proc",
-        Some("proc"),
-        MsFlags::empty(),
-        None::<&str>,
-    )
-    .context("cannot mount /proc")?;
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
+        .context("cannot keep the lab's mounts private")?;
+    mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), None::<&str>).context("cannot mount /proc")?;
     net::bridge().context("cannot build the lab's network")?;
     let (system, fresh) = match std::fs::read(places.state()) {
-        Ok(bytes) => (
-            serde_json::from_slice::<System>(&bytes)
-                .context("the lab's state.json is not readable")?,
-            false,
-        ),
+        Ok(bytes) => (serde_json::from_slice::<System>(&bytes).context("the lab's state.json is not readable")?, false),
         Err(_) => (seed::system(wish), true),
     };
     layers::build(&places, &[&system.from_release, &system.to_release])?;
     let (send, news) = channel();
-    let machines = Machines::new(
-        places.clone(),
-        &system.topology,
-        &system.sysadmin_password,
-        send,
-    );
+    let machines = Machines::new(places.clone(), &system.topology, &system.sysadmin_password, send);
     for host in &system.hosts {
         machines.add(&host.hostname, host.id, &host.running_release);
     }
-    let audit = std::fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(places.audit())?;
-    let lab = Arc::new(Lab {
-        places,
-        machines,
-        system: Mutex::new(system),
-        audit: Mutex::new(audit),
-    });
+    let audit = std::fs::OpenOptions::new().create(true).append(true).open(places.audit())?;
+    let lab = Arc::new(Lab { places, machines, system: Mutex::new(system), audit: Mutex::new(audit) });
     if fresh {
         lab.install()?;
     }
@@ -157,17 +127,7 @@ impl Lab {
         if !self.places.key().exists() {
             run(
                 "ssh-keygen",
-                &[
-                    "-q",
-                    "-t",
-                    "ed25519",
-                    "-N",
-                    "",
-                    "-C",
-                    "stx-lab",
-                    "-f",
-                    &self.places.key().display().to_string(),
-                ],
+                &["-q", "-t", "ed25519", "-N", "", "-C", "stx-lab", "-f", &self.places.key().display().to_string()],
             )?;
         }
         let key = std::fs::read_to_string(self.places.key().with_extension("pub"))?;
@@ -175,12 +135,10 @@ impl Lab {
             contents::bare(&self.places, &system, &host.hostname, &host.running_release)?;
             contents::configured(&self.places, &system, &host.hostname, &key)?;
             std::thread::scope(|scope| {
-                let database =
-                    scope.spawn(|| data::postgres(&self.places, &system, &host.hostname));
+                let database = scope.spawn(|| data::postgres(&self.places, &system, &host.hostname));
                 let keys = scope.spawn(|| data::etcd(&self.places, &system, &host.hostname));
                 for part in [database, keys] {
-                    part.join()
-                        .map_err(|_| anyhow::anyhow!("preparing the host's data failed"))??;
+                    part.join().map_err(|_| anyhow::anyhow!("preparing the host's data failed"))??;
                 }
                 Ok::<(), anyhow::Error>(())
             })?;
@@ -190,20 +148,14 @@ impl Lab {
 
     /// Open each host's socket to the state.
     fn open(self: &Arc<Self>) -> Result<()> {
-        let names: Vec<String> = self
-            .state()
-            .hosts
-            .iter()
-            .map(|h| h.hostname.clone())
-            .collect();
+        let names: Vec<String> = self.state().hosts.iter().map(|h| h.hostname.clone()).collect();
         for name in names {
             let path = self.places.socket(&name);
             if let Some(parent) = path.parent() {
                 std::fs::create_dir_all(parent)?;
             }
             let _ = std::fs::remove_file(&path);
-            let listener = UnixListener::bind(&path)
-                .with_context(|| format!("cannot listen on {}", path.display()))?;
+            let listener = UnixListener::bind(&path).with_context(|| format!("cannot listen on {}", path.display()))?;
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666))?;
             let lab = Arc::clone(self);
             std::thread::spawn(move || {
@@ -220,19 +172,11 @@ impl Lab {
 
     /// First power on: a fresh lab comes up healthy, an old one goes through a boot.
     fn power_on(self: &Arc<Self>, fresh: bool) -> Result<()> {
-        let names: Vec<String> = self
-            .state()
-            .hosts
-            .iter()
-            .map(|h| h.hostname.clone())
-            .collect();
+        let names: Vec<String> = self.state().hosts.iter().map(|h| h.hostname.clone()).collect();
         if !fresh {
             let mut system = self.state();
-            let saved: serde_json::Value =
-                serde_json::from_slice(&std::fs::read(self.places.state())?)?;
-            system
-                .clock
-                .resume(saved["product_now"].as_f64().unwrap_or(0.0));
+            let saved: serde_json::Value = serde_json::from_slice(&std::fs::read(self.places.state())?)?;
+            system.clock.resume(saved["product_now"].as_f64().unwrap_or(0.0));
         }
         for name in &names {
             self.machines.boot(name)?;
@@ -247,11 +191,7 @@ impl Lab {
     fn remember_host_keys(&self, names: &[String]) -> Result<()> {
         let mut lines = String::new();
         for (i, name) in names.iter().enumerate() {
-            let key = std::fs::read_to_string(
-                self.places
-                    .upper(name)
-                    .join("etc/ssh/ssh_host_ed25519_key.pub"),
-            )?;
+            let key = std::fs::read_to_string(self.places.upper(name).join("etc/ssh/ssh_host_ed25519_key.pub"))?;
             let key: Vec<&str> = key.split_whitespace().take(2).collect();
             let addresses = net::addresses(&self.state().topology, i as u32 + 1);
             lines.push_str(&format!("{},{name} {}\n", addresses.oam, key.join(" ")));
@@ -266,9 +206,11 @@ impl Lab {
             match report {
                 News::Up { host, configured } => {
                     let healthy = !first.contains(&host)
-                        && self.state().hosts.iter().any(|h| {
-                            h.hostname == host && h.powered && h.availability == "available"
-                        });
+                        && self
+                            .state()
+                            .hosts
+                            .iter()
+                            .any(|h| h.hostname == host && h.powered && h.availability == "available");
                     if !first.contains(&host) {
                         first.push(host.clone());
                     }
@@ -280,11 +222,7 @@ impl Lab {
                     self.machines.is_off(&host);
                     let boot_ms = self.change(&host, |system| {
                         system.host_down(&host);
-                        if how == crate::fabric::boot::RESTARTED {
-                            Some(system.boot_ms())
-                        } else {
-                            None
-                        }
+                        if how == crate::fabric::boot::RESTARTED { Some(system.boot_ms()) } else { None }
                     });
                     if let Some(ms) = boot_ms {
                         self.boot_after(&host, ms);
@@ -312,18 +250,11 @@ impl Lab {
         BufReader::new(stream).read_line(&mut line)?;
         let said = match serde_json::from_str(&line)? {
             Message::Command(call) => Said::Reply(self.command(host, &call)),
-            Message::Note {
-                argv,
-                user,
-                rc,
-                changes,
-            } => {
+            Message::Note { argv, user, rc, changes } => {
                 self.note(&json!({ "kind": "command", "host": host, "user": user, "argv": argv, "rc": rc, "changes": changes }));
                 let waiting = !changes.is_empty() && !self.state().faults.is_empty();
                 if waiting {
-                    self.change(host, |system| {
-                        changes.iter().for_each(|c| system.changed(c.clone()))
-                    });
+                    self.change(host, |system| changes.iter().for_each(|c| system.changed(c.clone())));
                 }
                 Said::Done
             }

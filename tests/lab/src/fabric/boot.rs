@@ -32,19 +32,11 @@ pub struct Spec {
 
 /// Be the boot process. Returns the exit code.
 pub fn main(spec: &Spec) -> Result<i32> {
-    unshare(
-        CloneFlags::CLONE_NEWNET
-            | CloneFlags::CLONE_NEWNS
-            | CloneFlags::CLONE_NEWUTS
-            | CloneFlags::CLONE_NEWIPC,
-    )
-    .context("cannot create the host's namespaces")?;
+    unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWIPC)
+        .context("cannot create the host's namespaces")?;
     say("unshared")?;
     let mut line = String::new();
-    std::io::stdin()
-        .lock()
-        .read_line(&mut line)
-        .context("the lab went away")?;
+    std::io::stdin().lock().read_line(&mut line).context("the lab went away")?;
     nix::unistd::sethostname(&spec.host).context("cannot set the host name")?;
     net::configure(&spec.addresses)?;
     root(spec).context("cannot build the host's root file system")?;
@@ -53,10 +45,7 @@ pub fn main(spec: &Spec) -> Result<i32> {
     let mut init = Command::new(PROGRAM)
         .args(["init", &spec.host, &spec.release])
         .env_clear()
-        .env(
-            "PATH",
-            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        )
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
         .env("STX_LAB_FIRST_PASSWORD", &spec.first_password)
         .spawn()
         .context("cannot start the host's first process")?;
@@ -84,20 +73,12 @@ fn bind(from: &Path, to: &Path) -> Result<()> {
 
 fn tmpfs(at: &Path, options: &str) -> Result<()> {
     std::fs::create_dir_all(at)?;
-    mount(
-        Some("tmpfs"),
-        at,
-        Some("tmpfs"),
-        MsFlags::MS_NOSUID,
-        Some(options),
-    )
-    .with_context(|| format!("cannot mount {}", at.display()))
+    mount(Some("tmpfs"), at, Some("tmpfs"), MsFlags::MS_NOSUID, Some(options))
+        .with_context(|| format!("cannot mount {}", at.display()))
 }
 
 fn root(spec: &Spec) -> Result<()> {
-    let places = Places {
-        dir: spec.dir.clone(),
-    };
+    let places = Places { dir: spec.dir.clone() };
     let host = places.host(&spec.host);
     let (upper, work, root) = (host.join("upper"), host.join("work"), host.join("root"));
     for path in [&upper, &root] {
@@ -108,53 +89,24 @@ fn root(spec: &Spec) -> Result<()> {
         std::fs::remove_dir_all(&work).context("cannot clear the overlay's work directory")?;
     }
     std::fs::create_dir_all(&work)?;
-    mount(
-        None::<&str>,
-        "/",
-        None::<&str>,
-        MsFlags::MS_REC | MsFlags::MS_PRIVATE,
-        None::<&str>,
-    )?;
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
     let options = format!(
         "lowerdir={},upperdir={},workdir={}",
         layers::lower(&places, &spec.release),
         upper.display(),
         work.display()
     );
-    mount(
-        Some("overlay"),
-        &root,
-        Some("overlay"),
-        MsFlags::empty(),
-        Some(format!("{options},volatile").as_str()),
-    )
-    .or_else(|_| {
-        mount(
-            Some("overlay"),
-            &root,
-            Some("overlay"),
-            MsFlags::empty(),
-            Some(options.as_str()),
-        )
-    })
-    .with_context(|| format!("cannot mount the overlay ({options})"))?;
-    for (kept, at) in [
-        ("platform-backup", "opt/platform-backup"),
-        ("usb", "media/usb"),
-    ] {
+    mount(Some("overlay"), &root, Some("overlay"), MsFlags::empty(), Some(format!("{options},volatile").as_str()))
+        .or_else(|_| mount(Some("overlay"), &root, Some("overlay"), MsFlags::empty(), Some(options.as_str())))
+        .with_context(|| format!("cannot mount the overlay ({options})"))?;
+    for (kept, at) in [("platform-backup", "opt/platform-backup"), ("usb", "media/usb")] {
         std::fs::create_dir_all(host.join(kept))?;
         bind(&host.join(kept), &root.join(at))?;
     }
     devices(&root)?;
     tmpfs(&root.join("run"), "mode=755")?;
     tmpfs(&root.join("tmp"), "mode=1777")?;
-    let _ = mount(
-        Some("sysfs"),
-        &root.join("sys"),
-        Some("sysfs"),
-        MsFlags::MS_RDONLY,
-        None::<&str>,
-    );
+    let _ = mount(Some("sysfs"), &root.join("sys"), Some("sysfs"), MsFlags::MS_RDONLY, None::<&str>);
     for dir in ["run/sshd", "run/lock", "run/stx-lab", "run/postgresql"] {
         std::fs::create_dir_all(root.join(dir))?;
     }

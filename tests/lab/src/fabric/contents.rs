@@ -17,15 +17,7 @@ pub fn release_layer(layer: &Path, release: &str, releases: &[&str]) -> Result<(
          BUILD_HOST=\"stx-builder\"\nBUILD_DATE=\"2021-12-16 04:34:00 +0000\"\n"
     );
     put(&layer.join("etc/build.info"), build, 0o644, ROOT)?;
-    put(
-        &layer
-            .join("opt/platform/sysinv")
-            .join(release)
-            .join(".keep"),
-        "",
-        0o644,
-        ROOT,
-    )?;
+    put(&layer.join("opt/platform/sysinv").join(release).join(".keep"), "", 0o644, ROOT)?;
     if Some(&release) == releases.last() {
         for (name, text) in super::data::UPGRADE_SCRIPTS {
             put(&layer.join("etc/upgrade.d").join(name), text, 0o755, ROOT)?;
@@ -39,12 +31,7 @@ pub fn bare(places: &Places, system: &System, host: &str, release: &str) -> Resu
     let upper = places.upper(host);
     let at = system.find(host).map_err(anyhow::Error::msg)?;
     let record = &system.hosts[at];
-    put(
-        &upper.join("etc/hostname"),
-        format!("{host}\n"),
-        0o644,
-        ROOT,
-    )?;
+    put(&upper.join("etc/hostname"), format!("{host}\n"), 0o644, ROOT)?;
     let conf = format!(
         "nodetype={}\nsubfunction={}\nsystem_type={}\nsystem_mode={}\nsw_version={release}\nINSTALL_UUID={}\nUUID={}\n\
          management_interface=eth0\noam_interface=eth0\ncluster_host_interface=eth0\nvswitch_type=none\n\
@@ -60,18 +47,8 @@ pub fn bare(places: &Places, system: &System, host: &str, release: &str) -> Resu
     put(&upper.join("etc/platform/platform.conf"), conf, 0o644, ROOT)?;
     put(&upper.join("etc/platform/.first_boot"), "", 0o600, ROOT)?;
     dir(&upper.join("home/sysadmin"), 0o750, SYSADMIN)?;
-    put(
-        &upper.join("home/sysadmin/.bash_profile"),
-        "[ -f ~/.bashrc ] && . ~/.bashrc\n",
-        0o644,
-        SYSADMIN,
-    )?;
-    put(
-        &upper.join("home/sysadmin/.bashrc"),
-        "alias ll='ls -l'\n",
-        0o644,
-        SYSADMIN,
-    )
+    put(&upper.join("home/sysadmin/.bash_profile"), "[ -f ~/.bashrc ] && . ~/.bashrc\n", 0o644, SYSADMIN)?;
+    put(&upper.join("home/sysadmin/.bashrc"), "alias ll='ls -l'\n", 0o644, SYSADMIN)
 }
 
 /// The disk of a configured, unlocked controller on its release, beside what [`bare`] put there.
@@ -85,38 +62,17 @@ pub fn configured(places: &Places, system: &System, host: &str, key: &str) -> Re
     if system.simplex() {
         put(&upper.join("etc/platform/simplex"), "", 0o644, ROOT)?;
     }
-    put(
-        &upper.join("etc/platform/.license"),
-        "# evaluation licence\nstx-lab\n",
-        0o644,
-        ROOT,
-    )?;
+    put(&upper.join("etc/platform/.license"), "# evaluation licence\nstx-lab\n", 0o644, ROOT)?;
     put(&upper.join("etc/platform/openrc"), openrc(), 0o640, ROOT)?;
     put(&upper.join("etc/platform/controllerrc"), "", 0o640, ROOT)?;
-    keyring(
-        &platform.join(".keyring").join(release),
-        &system.admin_password,
-    )?;
+    keyring(&platform.join(".keyring").join(release), &system.admin_password)?;
     let config = platform.join("config").join(release);
-    put(
-        &config.join("hosts"),
-        "192.168.204.1 controller\n192.168.204.2 controller-0\n",
-        0o644,
-        ROOT,
-    )?;
+    put(&config.join("hosts"), "192.168.204.1 controller\n192.168.204.2 controller-0\n", 0o644, ROOT)?;
     put(&config.join("branding/.keep"), "", 0o644, ROOT)?;
-    put(
-        &config.join("ssh_config").join("nova_migration_key"),
-        "placeholder of a migration key\n",
-        0o600,
-        ROOT,
-    )?;
+    put(&config.join("ssh_config").join("nova_migration_key"), "placeholder of a migration key\n", 0o600, ROOT)?;
     put(&config.join("registry.central/.keep"), "", 0o644, ROOT)?;
     put(
-        &platform
-            .join("sysinv")
-            .join(release)
-            .join("sysinv.conf.default"),
+        &platform.join("sysinv").join(release).join("sysinv.conf.default"),
         format!(
             "[DEFAULT]\nlog_file=sysinv.log\n\n[database]\nconnection=postgresql://admin-sysinv@127.0.0.1/sysinv\n\n\
              [keystone_authtoken]\nusername=sysinv\n\n[certmon]\nretry_interval=600\nrelease={release}\n"
@@ -128,54 +84,21 @@ pub fn configured(places: &Places, system: &System, host: &str, key: &str) -> Re
     for (name, mode, text) in super::data::hieradata(system, host) {
         put(&hiera.join(name), text, mode, ROOT)?;
     }
-    put(
-        &upper.join("etc/kubernetes/admin.conf"),
-        super::data::KUBE_CONFIG,
-        0o640,
-        ROOT,
-    )?;
-    put(
-        &upper.join("etc/keystone/fernet-keys/0"),
-        "MDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDA=\n",
-        0o600,
-        ROOT,
-    )?;
-    put(
-        &upper.join("etc/keystone/fernet-keys/1"),
-        "MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=\n",
-        0o600,
-        ROOT,
-    )?;
-    put(
-        &upper.join("var/lib/openldap-data/ldap.db"),
-        "ldap lab data\n",
-        0o600,
-        ROOT,
-    )?;
-    put(
-        &upper.join("opt/extension/README"),
-        "site extensions\n",
-        0o644,
-        ROOT,
-    )?;
+    put(&upper.join("etc/kubernetes/admin.conf"), super::data::KUBE_CONFIG, 0o640, ROOT)?;
+    put(&upper.join("etc/keystone/fernet-keys/0"), "MDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDA=\n", 0o600, ROOT)?;
+    put(&upper.join("etc/keystone/fernet-keys/1"), "MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=\n", 0o600, ROOT)?;
+    put(&upper.join("var/lib/openldap-data/ldap.db"), "ldap lab data\n", 0o600, ROOT)?;
+    put(&upper.join("opt/extension/README"), "site extensions\n", 0o644, ROOT)?;
     put(&upper.join("opt/patching/metadata/.keep"), "", 0o644, ROOT)?;
     put(&upper.join("www/pages/updates/.keep"), "", 0o644, ROOT)?;
     put(
         &upper.join(format!("home/sysadmin/{host}_override.yml")),
-        format!(
-            "system_mode: {}\ntimezone: UTC\nexternal_oam_subnet: 10.10.10.0/24\n",
-            system.info.system_mode
-        ),
+        format!("system_mode: {}\ntimezone: UTC\nexternal_oam_subnet: 10.10.10.0/24\n", system.info.system_mode),
         0o600,
         SYSADMIN,
     )?;
     dir(&upper.join("home/sysadmin/.ssh"), 0o700, SYSADMIN)?;
-    put(
-        &upper.join("home/sysadmin/.ssh/authorized_keys"),
-        key,
-        0o600,
-        SYSADMIN,
-    )?;
+    put(&upper.join("home/sysadmin/.ssh/authorized_keys"), key, 0o600, SYSADMIN)?;
     loads(&upper, system)?;
     super::data::registry(&upper.join("var/lib/docker-distribution"))
 }
@@ -192,32 +115,14 @@ fn loads(upper: &Path, system: &System) -> Result<()> {
         "x".repeat(64 * 1024)
     );
     let signature = format!("{}  bootimage.iso\n", stamp::digest(image.as_bytes()));
-    put(
-        &loads.join(to).join("bootimage.iso"),
-        image,
-        0o644,
-        SYSADMIN,
-    )?;
-    put(
-        &loads.join(to).join("bootimage.sig"),
-        signature,
-        0o644,
-        SYSADMIN,
-    )
+    put(&loads.join(to).join("bootimage.iso"), image, 0o644, SYSADMIN)?;
+    put(&loads.join(to).join("bootimage.sig"), signature, 0o644, SYSADMIN)
 }
 
 /// The keyring of a release: the admin password, scrambled as a stand-in for the real store's encryption.
 fn keyring(dir: &Path, password: &str) -> Result<()> {
-    let hex: String = password
-        .bytes()
-        .map(|b| format!("{:02x}", b ^ 0x5a))
-        .collect();
-    put(
-        &dir.join("python_keyring/crypted_pass.cfg"),
-        format!("[CGCS]\nadmin = {hex}\n"),
-        0o644,
-        ROOT,
-    )
+    let hex: String = password.bytes().map(|b| format!("{:02x}", b ^ 0x5a)).collect();
+    put(&dir.join("python_keyring/crypted_pass.cfg"), format!("[CGCS]\nadmin = {hex}\n"), 0o644, ROOT)
 }
 
 /// Read a password back from a keyring directory.
@@ -225,10 +130,7 @@ pub fn keyring_password(dir: &Path, service: &str, user: &str) -> Option<String>
     let text = std::fs::read_to_string(dir.join("python_keyring/crypted_pass.cfg")).ok()?;
     let mut section = "";
     for line in text.lines() {
-        if let Some(name) = line
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'))
-        {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             section = name;
         } else if section == service
             && let Some((key, value)) = line.split_once(" = ")

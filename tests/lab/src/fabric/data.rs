@@ -9,26 +9,15 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A kubeconfig in the shape of the real one.
-pub const KUBE_CONFIG: &str = "apiVersion: v1\nkind: Config\nclusters:\n- cluster:\n    server: https://192.168.206.1:6443\n  name: kubernetes\n";
+pub const KUBE_CONFIG: &str =
+    "apiVersion: v1\nkind: Config\nclusters:\n- cluster:\n    server: https://192.168.206.1:6443\n  name: kubernetes\n";
 
 /// Upgrade scripts of the new release: `FROM TO ACTION`, run in the order of their numbers.
 pub const UPGRADE_SCRIPTS: &[(&str, &str)] = &[
-    (
-        "45-remove-identity-shared-service.sh",
-        include_str!("../../data/upgrade.d/45-remove-identity-shared-service.sh"),
-    ),
-    (
-        "60-svc-param-upgrade.sh",
-        include_str!("../../data/upgrade.d/60-svc-param-upgrade.sh"),
-    ),
-    (
-        "97-reset-config-target.sh",
-        include_str!("../../data/upgrade.d/97-reset-config-target.sh"),
-    ),
-    (
-        "197-record-migration.sh",
-        include_str!("../../data/upgrade.d/197-record-migration.sh"),
-    ),
+    ("45-remove-identity-shared-service.sh", include_str!("../../data/upgrade.d/45-remove-identity-shared-service.sh")),
+    ("60-svc-param-upgrade.sh", include_str!("../../data/upgrade.d/60-svc-param-upgrade.sh")),
+    ("97-reset-config-target.sh", include_str!("../../data/upgrade.d/97-reset-config-target.sh")),
+    ("197-record-migration.sh", include_str!("../../data/upgrade.d/197-record-migration.sh")),
 ];
 
 /// File name, mode and text of the hieradata of a host.
@@ -40,35 +29,13 @@ pub fn hieradata(system: &System, host: &str) -> Vec<(String, u32, String)> {
             .replace("@HOST@", host)
             .replace("@ADMIN_PASSWORD@", &system.admin_password)
     };
-    let ip = system
-        .find(host)
-        .map_or(String::new(), |at| system.hosts[at].mgmt_ip.clone());
+    let ip = system.find(host).map_or(String::new(), |at| system.hosts[at].mgmt_ip.clone());
     vec![
-        (
-            "static.yaml".into(),
-            0o600,
-            fill(include_str!("../../data/hieradata/static.yaml")),
-        ),
-        (
-            "secure_static.yaml".into(),
-            0o600,
-            fill(include_str!("../../data/hieradata/secure_static.yaml")),
-        ),
-        (
-            "system.yaml".into(),
-            0o600,
-            fill(include_str!("../../data/hieradata/system.yaml")),
-        ),
-        (
-            "secure_system.yaml".into(),
-            0o600,
-            fill(include_str!("../../data/hieradata/secure_system.yaml")),
-        ),
-        (
-            format!("{ip}.yaml"),
-            0o600,
-            fill(include_str!("../../data/hieradata/host.yaml")),
-        ),
+        ("static.yaml".into(), 0o600, fill(include_str!("../../data/hieradata/static.yaml"))),
+        ("secure_static.yaml".into(), 0o600, fill(include_str!("../../data/hieradata/secure_static.yaml"))),
+        ("system.yaml".into(), 0o600, fill(include_str!("../../data/hieradata/system.yaml"))),
+        ("secure_system.yaml".into(), 0o600, fill(include_str!("../../data/hieradata/secure_system.yaml"))),
+        (format!("{ip}.yaml"), 0o600, fill(include_str!("../../data/hieradata/host.yaml"))),
     ]
 }
 
@@ -141,51 +108,31 @@ fn postgres_user() -> Result<(u32, u32)> {
 /// Start a program as the user `postgres`.
 fn as_postgres(program: &str) -> Command {
     let mut command = Command::new("setpriv");
-    command.args([
-        "--reuid=postgres",
-        "--regid=postgres",
-        "--init-groups",
-        program,
-    ]);
+    command.args(["--reuid=postgres", "--regid=postgres", "--init-groups", program]);
     command
 }
 
 fn finished(mut command: Command, what: &str, input: Option<&str>) -> Result<()> {
     use std::io::Write;
-    command
-        .current_dir("/")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped());
-    let mut child = command
-        .spawn()
-        .with_context(|| format!("cannot run {what}"))?;
+    command.current_dir("/").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().with_context(|| format!("cannot run {what}"))?;
     if let Some(mut stdin) = child.stdin.take() {
         stdin.write_all(input.unwrap_or_default().as_bytes())?;
     }
     let out = child.wait_with_output()?;
     if !out.status.success() {
-        bail!(
-            "{what}: {} {}",
-            out.status,
-            String::from_utf8_lossy(&out.stderr).trim()
-        );
+        bail!("{what}: {} {}", out.status, String::from_utf8_lossy(&out.stderr).trim());
     }
     Ok(())
 }
 
 /// Make the PostgreSQL directory of a configured host.
 pub fn postgres(places: &Places, system: &System, host: &str) -> Result<()> {
-    let bin =
-        layers::postgres_bin().context("no PostgreSQL server on this machine: run tools/setup")?;
+    let bin = layers::postgres_bin().context("no PostgreSQL server on this machine: run tools/setup")?;
     let program = |name: &str| bin.join(name).display().to_string();
     let owner = postgres_user()?;
-    let cached = cache()?.join(format!(
-        "initdb-{}",
-        stamp::digest(bin.display().to_string().as_bytes())
-            .get(..12)
-            .unwrap_or("x")
-    ));
+    let cached = cache()?
+        .join(format!("initdb-{}", stamp::digest(bin.display().to_string().as_bytes()).get(..12).unwrap_or("x")));
     if !cached.join("PG_VERSION").exists() {
         // The user postgres cannot enter the cache; make the cluster beside the lab and move it.
         let fresh = places.dir.join("initdb");
@@ -207,47 +154,23 @@ pub fn postgres(places: &Places, system: &System, host: &str) -> Result<()> {
         let settings = "listen_addresses='127.0.0.1'\nport=5432\nunix_socket_directories='/var/run/postgresql'\nfsync=off\n\
                         synchronous_commit=off\nfull_page_writes=off\nshared_buffers=16MB\nmax_connections=50\n";
         use std::io::Write;
-        std::fs::OpenOptions::new()
-            .append(true)
-            .open(fresh.join("postgresql.conf"))?
-            .write_all(settings.as_bytes())?;
+        std::fs::OpenOptions::new().append(true).open(fresh.join("postgresql.conf"))?.write_all(settings.as_bytes())?;
         if let Some(parent) = cached.parent() {
             std::fs::create_dir_all(parent)?;
         }
-        run(
-            "cp",
-            &[
-                "-a",
-                &fresh.display().to_string(),
-                &cached.display().to_string(),
-            ],
-        )?;
+        run("cp", &["-a", &fresh.display().to_string(), &cached.display().to_string()])?;
         std::fs::remove_dir_all(&fresh)?;
     }
     let parent = places.upper(host).join("var/lib/postgresql");
     super::dir(&parent, 0o755, owner)?;
     let at = parent.join(&system.info.software_version);
     let _ = std::fs::remove_dir_all(&at);
-    run(
-        "cp",
-        &[
-            "-a",
-            &cached.display().to_string(),
-            &at.display().to_string(),
-        ],
-    )?;
+    run("cp", &["-a", &cached.display().to_string(), &at.display().to_string()])?;
     // Fill it while it is served on a private socket in the lab's own network namespace.
     let socket = places.dir.join("pg");
     super::dir(&socket, 0o700, owner)?;
     let mut server = as_postgres(&program("postgres"))
-        .args([
-            "-D",
-            &at.display().to_string(),
-            "-k",
-            &socket.display().to_string(),
-            "-c",
-            "listen_addresses=",
-        ])
+        .args(["-D", &at.display().to_string(), "-k", &socket.display().to_string(), "-c", "listen_addresses="])
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -262,22 +185,9 @@ pub fn postgres(places: &Places, system: &System, host: &str) -> Result<()> {
         std::thread::sleep(Duration::from_millis(20));
     }
     let mut psql = as_postgres(&program("psql"));
-    psql.args([
-        "-h",
-        &where_,
-        "-U",
-        "postgres",
-        "-q",
-        "-v",
-        "ON_ERROR_STOP=1",
-        "-f",
-        "-",
-    ]);
+    psql.args(["-h", &where_, "-U", "postgres", "-q", "-v", "ON_ERROR_STOP=1", "-f", "-"]);
     finished(psql, "psql", Some(&sql(system)))?;
-    nix::sys::signal::kill(
-        nix::unistd::Pid::from_raw(server.id() as i32),
-        nix::sys::signal::Signal::SIGINT,
-    )?;
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(server.id() as i32), nix::sys::signal::Signal::SIGINT)?;
     server.wait()?;
     std::fs::remove_dir_all(&socket)?;
     Ok(())
@@ -285,53 +195,23 @@ pub fn postgres(places: &Places, system: &System, host: &str) -> Result<()> {
 
 /// Keys of a small cluster, as Kubernetes would have stored them.
 const KEYS: &[(&str, &str)] = &[
-    (
-        "/registry/namespaces/kube-system",
-        "{\"kind\":\"Namespace\",\"metadata\":{\"name\":\"kube-system\"}}",
-    ),
-    (
-        "/registry/namespaces/site-app",
-        "{\"kind\":\"Namespace\",\"metadata\":{\"name\":\"site-app\"}}",
-    ),
-    (
-        "/registry/configmaps/kube-system/kubeadm-config",
-        "{\"kind\":\"ConfigMap\",\"kubernetesVersion\":\"v1.19.13\"}",
-    ),
-    (
-        "/registry/configmaps/site-app/settings",
-        "{\"kind\":\"ConfigMap\",\"data\":{\"mode\":\"production\"}}",
-    ),
-    (
-        "/registry/secrets/site-app/registry-login",
-        "{\"kind\":\"Secret\",\"type\":\"kubernetes.io/dockerconfigjson\"}",
-    ),
-    (
-        "/registry/deployments/site-app/frontend",
-        "{\"kind\":\"Deployment\",\"spec\":{\"replicas\":2}}",
-    ),
-    (
-        "/registry/minions/controller-0",
-        "{\"kind\":\"Node\",\"metadata\":{\"name\":\"controller-0\"}}",
-    ),
+    ("/registry/namespaces/kube-system", "{\"kind\":\"Namespace\",\"metadata\":{\"name\":\"kube-system\"}}"),
+    ("/registry/namespaces/site-app", "{\"kind\":\"Namespace\",\"metadata\":{\"name\":\"site-app\"}}"),
+    ("/registry/configmaps/kube-system/kubeadm-config", "{\"kind\":\"ConfigMap\",\"kubernetesVersion\":\"v1.19.13\"}"),
+    ("/registry/configmaps/site-app/settings", "{\"kind\":\"ConfigMap\",\"data\":{\"mode\":\"production\"}}"),
+    ("/registry/secrets/site-app/registry-login", "{\"kind\":\"Secret\",\"type\":\"kubernetes.io/dockerconfigjson\"}"),
+    ("/registry/deployments/site-app/frontend", "{\"kind\":\"Deployment\",\"spec\":{\"replicas\":2}}"),
+    ("/registry/minions/controller-0", "{\"kind\":\"Node\",\"metadata\":{\"name\":\"controller-0\"}}"),
 ];
 
 /// Make the etcd directory of a configured host.
 pub fn etcd(places: &Places, system: &System, host: &str) -> Result<()> {
-    let cached = cache()?.join(format!(
-        "etcd-{}",
-        &stamp::digest(format!("{KEYS:?}").as_bytes())[..12]
-    ));
+    let cached = cache()?.join(format!("etcd-{}", &stamp::digest(format!("{KEYS:?}").as_bytes())[..12]));
     if !cached.exists() {
         let fresh = places.dir.join("etcd-seed");
         let _ = std::fs::remove_dir_all(&fresh);
         let mut server = Command::new("etcd")
-            .args([
-                "--name",
-                "controller",
-                "--data-dir",
-                &fresh.display().to_string(),
-                "--unsafe-no-fsync",
-            ])
+            .args(["--name", "controller", "--data-dir", &fresh.display().to_string(), "--unsafe-no-fsync"])
             .args([
                 "--listen-peer-urls",
                 "http://127.0.0.1:2380",
@@ -353,51 +233,24 @@ pub fn etcd(places: &Places, system: &System, host: &str) -> Result<()> {
             std::thread::sleep(Duration::from_millis(20));
         }
         for (key, value) in KEYS {
-            let out = Command::new("etcdctl")
-                .env("ETCDCTL_API", "3")
-                .args(["put", key, value])
-                .output()?;
+            let out = Command::new("etcdctl").env("ETCDCTL_API", "3").args(["put", key, value]).output()?;
             if !out.status.success() {
-                bail!(
-                    "etcdctl put: {}",
-                    String::from_utf8_lossy(&out.stderr).trim()
-                );
+                bail!("etcdctl put: {}", String::from_utf8_lossy(&out.stderr).trim());
             }
         }
-        nix::sys::signal::kill(
-            nix::unistd::Pid::from_raw(server.id() as i32),
-            nix::sys::signal::Signal::SIGTERM,
-        )?;
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(server.id() as i32), nix::sys::signal::Signal::SIGTERM)?;
         server.wait()?;
         if let Some(parent) = cached.parent() {
             std::fs::create_dir_all(parent)?;
         }
-        run(
-            "cp",
-            &[
-                "-a",
-                &fresh.display().to_string(),
-                &cached.display().to_string(),
-            ],
-        )?;
+        run("cp", &["-a", &fresh.display().to_string(), &cached.display().to_string()])?;
         std::fs::remove_dir_all(&fresh)?;
     }
-    let at = places
-        .upper(host)
-        .join("opt/etcd")
-        .join(&system.info.software_version);
+    let at = places.upper(host).join("opt/etcd").join(&system.info.software_version);
     super::dir(&at, 0o755, (0, 0))?;
     let target = at.join("controller.etcd");
     let _ = std::fs::remove_dir_all(&target);
-    run(
-        "cp",
-        &[
-            "-a",
-            "--sparse=always",
-            &cached.display().to_string(),
-            &target.display().to_string(),
-        ],
-    )?;
+    run("cp", &["-a", "--sparse=always", &cached.display().to_string(), &target.display().to_string()])?;
     Ok(())
 }
 
@@ -409,13 +262,8 @@ pub fn registry(store: &Path) -> Result<()> {
         ("quay.io/stackanetes/kubernetes-entrypoint", "v0.3.1"),
     ] {
         let layer = format!("layer of {name}:{tag}\n{}", "0123456789abcdef".repeat(256));
-        let config = format!(
-            "{{\"architecture\":\"amd64\",\"os\":\"linux\",\"created_by\":\"{name}:{tag}\"}}"
-        );
-        let (layer_digest, config_digest) = (
-            stamp::digest(layer.as_bytes()),
-            stamp::digest(config.as_bytes()),
-        );
+        let config = format!("{{\"architecture\":\"amd64\",\"os\":\"linux\",\"created_by\":\"{name}:{tag}\"}}");
+        let (layer_digest, config_digest) = (stamp::digest(layer.as_bytes()), stamp::digest(config.as_bytes()));
         let manifest = format!(
             "{{\"schemaVersion\":2,\"mediaType\":\"application/vnd.docker.distribution.manifest.v2+json\",\"config\":\
              {{\"mediaType\":\"application/vnd.docker.container.image.v1+json\",\"size\":{},\"digest\":\"sha256:{config_digest}\"}},\
@@ -425,17 +273,8 @@ pub fn registry(store: &Path) -> Result<()> {
             layer.len()
         );
         let manifest_digest = stamp::digest(manifest.as_bytes());
-        for (digest, bytes) in [
-            (&layer_digest, &layer),
-            (&config_digest, &config),
-            (&manifest_digest, &manifest),
-        ] {
-            put(
-                &store.join("blobs/sha256").join(digest),
-                bytes,
-                0o644,
-                (0, 0),
-            )?;
+        for (digest, bytes) in [(&layer_digest, &layer), (&config_digest, &config), (&manifest_digest, &manifest)] {
+            put(&store.join("blobs/sha256").join(digest), bytes, 0o644, (0, 0))?;
         }
         put(
             &store.join("repositories").join(name).join("tags").join(tag),

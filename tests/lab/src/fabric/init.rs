@@ -105,18 +105,9 @@ pub fn main(host: &str, release: &str) -> Result<()> {
     first_boot()?;
     let mut units = BTreeMap::new();
     for name in REAL_UNITS.iter().chain(PLATFORM_UNITS) {
-        units.insert(
-            (*name).to_string(),
-            Unit {
-                name: (*name).to_string(),
-                ..Unit::default()
-            },
-        );
+        units.insert((*name).to_string(), Unit { name: (*name).to_string(), ..Unit::default() });
     }
-    let services = Arc::new(Mutex::new(Services {
-        release: release.into(),
-        units,
-    }));
+    let services = Arc::new(Mutex::new(Services { release: release.into(), units }));
     let listener = UnixListener::bind(INIT_SOCKET)?;
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(INIT_SOCKET, std::fs::Permissions::from_mode(0o666))?;
@@ -124,26 +115,14 @@ pub fn main(host: &str, release: &str) -> Result<()> {
     std::thread::spawn(move || reap(&shared));
     lock(&services).start("sshd").map_err(anyhow::Error::msg)?;
     if Path::new(CONFIGURED).exists() {
-        for name in ["postgresql", "etcd", "docker-distribution"]
-            .iter()
-            .chain(PLATFORM_UNITS)
-        {
+        for name in ["postgresql", "etcd", "docker-distribution"].iter().chain(PLATFORM_UNITS) {
             if let Err(why) = lock(&services).start(name) {
                 eprintln!("{host}: {name} did not start: {why}");
             }
         }
     }
-    wait_for("sshd", || {
-        std::net::TcpStream::connect("127.0.0.1:22").is_ok()
-    });
-    println!(
-        "up {}",
-        if Path::new(CONFIGURED).exists() {
-            "configured"
-        } else {
-            "bare"
-        }
-    );
+    wait_for("sshd", || std::net::TcpStream::connect("127.0.0.1:22").is_ok());
+    println!("up {}", if Path::new(CONFIGURED).exists() { "configured" } else { "bare" });
     for stream in listener.incoming().flatten() {
         let shared = Arc::clone(&services);
         std::thread::spawn(move || {
@@ -154,35 +133,19 @@ pub fn main(host: &str, release: &str) -> Result<()> {
 }
 
 fn lock(services: &Mutex<Services>) -> MutexGuard<'_, Services> {
-    services
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
+    services.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// Host key and first password of a fresh installation.
 fn first_boot() -> Result<()> {
     if !Path::new("/etc/ssh/ssh_host_ed25519_key").exists() {
-        super::run(
-            "ssh-keygen",
-            &[
-                "-q",
-                "-t",
-                "ed25519",
-                "-N",
-                "",
-                "-f",
-                "/etc/ssh/ssh_host_ed25519_key",
-            ],
-        )?;
+        super::run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", "/etc/ssh/ssh_host_ed25519_key"])?;
     }
     if !Path::new("/etc/platform/.first_boot").exists() {
         return Ok(());
     }
     let password = std::env::var("STX_LAB_FIRST_PASSWORD").unwrap_or_default();
-    let mut chpasswd = Command::new("chpasswd")
-        .args(["-c", "SHA512"])
-        .stdin(Stdio::piped())
-        .spawn()?;
+    let mut chpasswd = Command::new("chpasswd").args(["-c", "SHA512"]).stdin(Stdio::piped()).spawn()?;
     if let Some(mut input) = chpasswd.stdin.take() {
         writeln!(input, "sysadmin:{password}")?;
     }
@@ -195,12 +158,7 @@ fn first_boot() -> Result<()> {
 fn reap(services: &Mutex<Services>) {
     loop {
         // Not waitpid(-1): that would steal the children that `Command` waits for.
-        let pids: Vec<i32> = lock(services)
-            .units
-            .values()
-            .filter(|u| u.pid > 0)
-            .map(|u| u.pid)
-            .collect();
+        let pids: Vec<i32> = lock(services).units.values().filter(|u| u.pid > 0).map(|u| u.pid).collect();
         for pid in pids {
             if let Ok(status) = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG))
                 && let Some(ended) = status.pid()
@@ -220,10 +178,7 @@ fn adopt_orphans(services: &Mutex<Services>) {
     };
     for pid in children.split_whitespace() {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let dead = stat
-            .rsplit(')')
-            .next()
-            .is_some_and(|rest| rest.trim_start().starts_with('Z'));
+        let dead = stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'));
         if dead && let Ok(pid) = pid.parse() {
             let _ = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));
             lock(services).ended(pid);
@@ -252,40 +207,16 @@ impl Services {
             }
             "postgresql" => {
                 command = Command::new("setpriv");
-                command.args([
-                    "--reuid=postgres",
-                    "--regid=postgres",
-                    "--init-groups",
-                    "postgres",
-                    "-D",
-                ]);
+                command.args(["--reuid=postgres", "--regid=postgres", "--init-groups", "postgres", "-D"]);
                 command.arg(format!("/var/lib/postgresql/{release}"));
-                ready =
-                    Box::new(|| super::run("pg_isready", &["-q", "-h", "/run/postgresql"]).is_ok());
+                ready = Box::new(|| super::run("pg_isready", &["-q", "-h", "/run/postgresql"]).is_ok());
             }
             "etcd" => {
                 command = Command::new("etcd");
-                command.args([
-                    "--name",
-                    "controller",
-                    "--data-dir",
-                    &format!("/opt/etcd/{release}/controller.etcd"),
-                ]);
-                command.args([
-                    "--listen-client-urls",
-                    "http://127.0.0.1:2379",
-                    "--advertise-client-urls",
-                ]);
-                command.args([
-                    "http://127.0.0.1:2379",
-                    "--listen-peer-urls",
-                    "http://127.0.0.1:2380",
-                ]);
-                command.args([
-                    "--initial-advertise-peer-urls",
-                    "http://127.0.0.1:2380",
-                    "--initial-cluster",
-                ]);
+                command.args(["--name", "controller", "--data-dir", &format!("/opt/etcd/{release}/controller.etcd")]);
+                command.args(["--listen-client-urls", "http://127.0.0.1:2379", "--advertise-client-urls"]);
+                command.args(["http://127.0.0.1:2379", "--listen-peer-urls", "http://127.0.0.1:2380"]);
+                command.args(["--initial-advertise-peer-urls", "http://127.0.0.1:2380", "--initial-cluster"]);
                 command.args(["controller=http://127.0.0.1:2380", "--unsafe-no-fsync"]);
                 ready = Box::new(|| std::net::TcpStream::connect("127.0.0.1:2379").is_ok());
             }
@@ -301,49 +232,28 @@ impl Services {
 
     /// Start a unit and wait until it serves; `Err` is what `systemctl` would say.
     fn start(&mut self, name: &str) -> Result<(), String> {
-        let unit = self
-            .units
-            .get(name)
-            .ok_or_else(|| format!("Unit {name}.service not found."))?;
+        let unit = self.units.get(name).ok_or_else(|| format!("Unit {name}.service not found."))?;
         if unit.active {
             return Ok(());
         }
         let mut pid = 0;
         if let Some((mut command, ready)) = self.command(name) {
-            if name == "postgresql"
-                && !Path::new(&format!("/var/lib/postgresql/{}/PG_VERSION", self.release)).exists()
+            if name == "postgresql" && !Path::new(&format!("/var/lib/postgresql/{}/PG_VERSION", self.release)).exists()
             {
                 return Err(failed(name));
             }
-            if name == "etcd"
-                && !Path::new(&format!(
-                    "/opt/etcd/{}/controller.etcd/member",
-                    self.release
-                ))
-                .exists()
-            {
+            if name == "etcd" && !Path::new(&format!("/opt/etcd/{}/controller.etcd/member", self.release)).exists() {
                 // A real unit would make an empty store; here that would hide a restore that was forgotten.
                 return Err(failed(name));
             }
-            let log = std::fs::OpenOptions::new()
-                .create(true)
-                .append(true)
-                .open(format!("/var/log/{name}.log"));
+            let log = std::fs::OpenOptions::new().create(true).append(true).open(format!("/var/log/{name}.log"));
             let log = log.map_err(|e| e.to_string())?;
             let errors = log.try_clone().map_err(|e| e.to_string())?;
-            let child = command
-                .stdin(Stdio::null())
-                .stdout(log)
-                .stderr(errors)
-                .spawn()
-                .map_err(|e| e.to_string())?;
+            let child = command.stdin(Stdio::null()).stdout(log).stderr(errors).spawn().map_err(|e| e.to_string())?;
             pid = child.id() as i32;
             if !wait_while(
                 || ready(),
-                || {
-                    waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG))
-                        .is_ok_and(|s| s.pid().is_none())
-                },
+                || waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG)).is_ok_and(|s| s.pid().is_none()),
             ) {
                 let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
                 if let Some(unit) = self.units.get_mut(name) {
@@ -361,29 +271,17 @@ impl Services {
     }
 
     fn stop(&mut self, name: &str) -> Result<(), String> {
-        let unit = self
-            .units
-            .get_mut(name)
-            .ok_or_else(|| format!("Unit {name}.service not loaded."))?;
+        let unit = self.units.get_mut(name).ok_or_else(|| format!("Unit {name}.service not loaded."))?;
         unit.active = false;
         unit.failed = false;
         let pid = std::mem::take(&mut unit.pid);
         if pid > 0 {
             // SIGINT is PostgreSQL's fast shutdown; the others end on it as well.
-            let _ = kill(
-                Pid::from_raw(pid),
-                if name == "postgresql" {
-                    Signal::SIGINT
-                } else {
-                    Signal::SIGTERM
-                },
-            );
+            let _ = kill(Pid::from_raw(pid), if name == "postgresql" { Signal::SIGINT } else { Signal::SIGTERM });
             let end = Instant::now() + Duration::from_secs(10);
             while Instant::now() < end {
                 match waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG)) {
-                    Ok(status) if status.pid().is_none() => {
-                        std::thread::sleep(Duration::from_millis(10))
-                    }
+                    Ok(status) if status.pid().is_none() => std::thread::sleep(Duration::from_millis(10)),
                     _ => return Ok(()),
                 }
             }
@@ -430,8 +328,7 @@ fn wait_while(ready: impl Fn() -> bool, alive: impl Fn() -> bool) -> bool {
 fn serve(services: &Mutex<Services>, stream: &UnixStream) -> Result<()> {
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line)?;
-    let uid =
-        nix::sys::socket::getsockopt(stream, nix::sys::socket::sockopt::PeerCredentials)?.uid();
+    let uid = nix::sys::socket::getsockopt(stream, nix::sys::socket::sockopt::PeerCredentials)?.uid();
     let ask: Ask = serde_json::from_str(&line)?;
     let mut answer = Answer::default();
     let changes = !matches!(ask, Ask::Status(_) | Ask::Running);
@@ -448,12 +345,7 @@ fn serve(services: &Mutex<Services>, stream: &UnixStream) -> Result<()> {
             },
             Ask::Status(name) => answer.unit = held.units.get(&name).cloned(),
             Ask::Running => {
-                answer.running = held
-                    .units
-                    .values()
-                    .filter(|u| u.active)
-                    .map(|u| u.name.clone())
-                    .collect();
+                answer.running = held.units.values().filter(|u| u.active).map(|u| u.name.clone()).collect();
             }
             Ask::Reboot { off, orderly } => {
                 drop(held);
@@ -466,28 +358,16 @@ fn serve(services: &Mutex<Services>, stream: &UnixStream) -> Result<()> {
 }
 
 /// Stop the units, then the machine. Does not come back.
-fn restart(
-    services: &Mutex<Services>,
-    stream: &UnixStream,
-    off: bool,
-    orderly: bool,
-) -> Result<()> {
+fn restart(services: &Mutex<Services>, stream: &UnixStream, off: bool, orderly: bool) -> Result<()> {
     writeln!(&*stream, "{}", serde_json::to_string(&Answer::default())?)?;
     if orderly {
         let mut held = lock(services);
-        for name in PLATFORM_UNITS
-            .iter()
-            .chain(&["docker-distribution", "etcd", "postgresql"])
-        {
+        for name in PLATFORM_UNITS.iter().chain(&["docker-distribution", "etcd", "postgresql"]) {
             let _ = held.stop(name);
         }
     }
     use nix::sys::reboot::{RebootMode, reboot};
-    reboot(if off {
-        RebootMode::RB_POWER_OFF
-    } else {
-        RebootMode::RB_AUTOBOOT
-    })?;
+    reboot(if off { RebootMode::RB_POWER_OFF } else { RebootMode::RB_AUTOBOOT })?;
     Ok(())
 }
 

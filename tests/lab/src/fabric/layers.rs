@@ -53,26 +53,15 @@ const HIDDEN: &[&str] = &[
 pub fn lower(places: &Places, release: &str) -> String {
     let layers = places.layers();
     let part = |name: &str| layers.join(name).display().to_string();
-    format!(
-        "{}:{}:{}:/",
-        part(&format!("rel-{release}")),
-        part("common"),
-        part("hide")
-    )
+    format!("{}:{}:{}:/", part(&format!("rel-{release}")), part("common"), part("hide"))
 }
 
 /// Mount the tmpfs and fill the layers that all releases share.
 pub fn build(places: &Places, releases: &[&str]) -> Result<()> {
     let at = places.layers();
     std::fs::create_dir_all(&at)?;
-    mount(
-        Some("stx-lab"),
-        &at,
-        Some("tmpfs"),
-        MsFlags::empty(),
-        Some("mode=755"),
-    )
-    .context("cannot mount the layers")?;
+    mount(Some("stx-lab"), &at, Some("tmpfs"), MsFlags::empty(), Some("mode=755"))
+        .context("cannot mount the layers")?;
     hide(&at.join("hide"))?;
     common(&at.join("common"))?;
     for release in releases {
@@ -83,9 +72,7 @@ pub fn build(places: &Places, releases: &[&str]) -> Result<()> {
 
 fn hide(layer: &Path) -> Result<()> {
     for path in HIDDEN {
-        if !Path::new("/").join(path).exists()
-            && std::fs::symlink_metadata(Path::new("/").join(path)).is_err()
-        {
+        if !Path::new("/").join(path).exists() && std::fs::symlink_metadata(Path::new("/").join(path)).is_err() {
             continue;
         }
         let here = layer.join(path);
@@ -103,8 +90,7 @@ fn common(layer: &Path) -> Result<()> {
     logins(layer)?;
     let program = layer.join(PROGRAM.trim_start_matches('/'));
     std::fs::create_dir_all(program.parent().unwrap_or(layer))?;
-    std::fs::copy("/proc/self/exe", &program)
-        .context("cannot copy the lab's program for the hosts")?;
+    std::fs::copy("/proc/self/exe", &program).context("cannot copy the lab's program for the hosts")?;
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755))?;
     for (path, _) in PROGRAMS {
@@ -146,11 +132,7 @@ fn common(layer: &Path) -> Result<()> {
     ] {
         dir(&layer.join(path), mode, ROOT)?;
     }
-    dir(
-        &layer.join("var/lib/postgresql"),
-        0o755,
-        user("postgres").unwrap_or(ROOT),
-    )?;
+    dir(&layer.join("var/lib/postgresql"), 0o755, user("postgres").unwrap_or(ROOT))?;
     Ok(())
 }
 
@@ -161,19 +143,15 @@ fn accounts(layer: &Path) -> Result<()> {
     let mut shadow = String::new();
     for line in machine.lines() {
         let fields: Vec<&str> = line.split(':').collect();
-        let system = fields
-            .get(2)
-            .and_then(|uid| uid.parse::<u32>().ok())
-            .is_some_and(|uid| !(1000..65000).contains(&uid));
+        let system =
+            fields.get(2).and_then(|uid| uid.parse::<u32>().ok()).is_some_and(|uid| !(1000..65000).contains(&uid));
         if fields.len() == 7 && system && fields[0] != "sysadmin" {
             passwd.push_str(&format!("{line}\n"));
             shadow.push_str(&format!("{}:*:19700:0:99999:7:::\n", fields[0]));
         }
     }
-    passwd.push_str(&format!(
-        "sysadmin:x:{}:{}:System Administrator:/home/sysadmin:/bin/bash\n",
-        SYSADMIN.0, SYSADMIN.1
-    ));
+    passwd
+        .push_str(&format!("sysadmin:x:{}:{}:System Administrator:/home/sysadmin:/bin/bash\n", SYSADMIN.0, SYSADMIN.1));
     shadow.push_str("sysadmin:!:19700:0:99999:7:::\n");
     let mut group = String::new();
     let mut shadow_group = 42;
@@ -204,22 +182,8 @@ fn logins(layer: &Path) -> Result<()> {
     for service in ["other", "sshd", "sudo", "sudo-i", "login", "passwd"] {
         put(&layer.join("etc/pam.d").join(service), unix, 0o644, ROOT)?;
     }
-    for service in [
-        "su",
-        "su-l",
-        "runuser",
-        "runuser-l",
-        "chpasswd",
-        "useradd",
-        "usermod",
-        "groupadd",
-    ] {
-        put(
-            &layer.join("etc/pam.d").join(service),
-            format!("auth sufficient pam_rootok.so\n{unix}"),
-            0o644,
-            ROOT,
-        )?;
+    for service in ["su", "su-l", "runuser", "runuser-l", "chpasswd", "useradd", "usermod", "groupadd"] {
+        put(&layer.join("etc/pam.d").join(service), format!("auth sufficient pam_rootok.so\n{unix}"), 0o644, ROOT)?;
     }
     put(
         &layer.join("etc/ssh/sshd_config"),
@@ -246,12 +210,7 @@ fn logins(layer: &Path) -> Result<()> {
         ROOT,
     )?;
     put(&layer.join("etc/environment"), "", 0o644, ROOT)?;
-    put(
-        &layer.join("etc/nsswitch.conf"),
-        "passwd: files\ngroup: files\nshadow: files\nhosts: files\n",
-        0o644,
-        ROOT,
-    )?;
+    put(&layer.join("etc/nsswitch.conf"), "passwd: files\ngroup: files\nshadow: files\nhosts: files\n", 0o644, ROOT)?;
     put(&layer.join("etc/resolv.conf"), "", 0o644, ROOT)?;
     put(&layer.join("etc/motd"), "", 0o644, ROOT)?;
     put(
@@ -266,20 +225,14 @@ fn logins(layer: &Path) -> Result<()> {
 /// Uid and gid of a user in /etc/passwd (read as a file: the program is static, and has no name service modules).
 pub fn user(name: &str) -> Option<(u32, u32)> {
     let passwd = std::fs::read_to_string("/etc/passwd").ok()?;
-    let fields: Vec<&str> = passwd
-        .lines()
-        .find(|line| line.split(':').next() == Some(name))?
-        .split(':')
-        .collect();
+    let fields: Vec<&str> = passwd.lines().find(|line| line.split(':').next() == Some(name))?.split(':').collect();
     Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
 }
 
 /// Name of the user with that id in /etc/passwd.
 pub fn user_name(uid: u32) -> Option<String> {
     let passwd = std::fs::read_to_string("/etc/passwd").ok()?;
-    let line = passwd
-        .lines()
-        .find(|line| line.split(':').nth(2) == Some(uid.to_string().as_str()))?;
+    let line = passwd.lines().find(|line| line.split(':').nth(2) == Some(uid.to_string().as_str()))?;
     line.split(':').next().map(str::to_string)
 }
 

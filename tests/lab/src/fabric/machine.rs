@@ -39,12 +39,7 @@ struct Running {
 }
 
 impl Machines {
-    pub fn new(
-        places: Places,
-        topology: &str,
-        first_password: &str,
-        news: Sender<News>,
-    ) -> Machines {
+    pub fn new(places: Places, topology: &str, first_password: &str, news: Sender<News>) -> Machines {
         Machines {
             places,
             topology: topology.into(),
@@ -60,23 +55,12 @@ impl Machines {
 
     /// Make a machine known, off, with a release on its disk.
     pub fn add(&self, host: &str, id: u32, release: &str) {
-        self.table().insert(
-            host.into(),
-            Running {
-                id,
-                release: release.into(),
-                init: 0,
-                cable: true,
-            },
-        );
+        self.table().insert(host.into(), Running { id, release: release.into(), init: 0, cable: true });
     }
 
     /// The release on the host's disk.
     pub fn release(&self, host: &str) -> String {
-        self.table()
-            .get(host)
-            .map(|r| r.release.clone())
-            .unwrap_or_default()
+        self.table().get(host).map(|r| r.release.clone()).unwrap_or_default()
     }
 
     pub fn set_release(&self, host: &str, release: &str) {
@@ -87,10 +71,7 @@ impl Machines {
 
     /// Its first process in the lab's namespace, if it is on.
     pub fn init_of(&self, host: &str) -> Option<u32> {
-        self.table()
-            .get(host)
-            .map(|r| r.init)
-            .filter(|pid| *pid != 0)
+        self.table().get(host).map(|r| r.init).filter(|pid| *pid != 0)
     }
 
     /// Addresses with prefix lengths.
@@ -129,17 +110,11 @@ impl Machines {
         let mut lines = BufReader::new(child.stdout.take().context("no pipe")?).lines();
         let mut expect = |what: &str| -> Result<String> {
             match lines.next() {
-                Some(Ok(line)) if line.starts_with(what) => {
-                    Ok(line[what.len()..].trim().to_string())
-                }
+                Some(Ok(line)) if line.starts_with(what) => Ok(line[what.len()..].trim().to_string()),
                 _ => {
                     let console =
-                        std::fs::read_to_string(self.places.host(host).join("console.log"))
-                            .unwrap_or_default();
-                    bail!(
-                        "{host} did not boot: {}",
-                        console.lines().last().unwrap_or("its console is silent")
-                    )
+                        std::fs::read_to_string(self.places.host(host).join("console.log")).unwrap_or_default();
+                    bail!("{host} did not boot: {}", console.lines().last().unwrap_or("its console is silent"))
                 }
             }
         };
@@ -154,16 +129,9 @@ impl Machines {
         }
         let state = expect("up")?;
         let (host, news) = (host.to_string(), self.news.clone());
-        let _ = news.send(News::Up {
-            host: host.clone(),
-            configured: state == "configured",
-        });
+        let _ = news.send(News::Up { host: host.clone(), configured: state == "configured" });
         std::thread::spawn(move || {
-            let how = child
-                .wait()
-                .ok()
-                .and_then(|s| s.code())
-                .unwrap_or(boot::KILLED);
+            let how = child.wait().ok().and_then(|s| s.code()).unwrap_or(boot::KILLED);
             let _ = news.send(News::Down { host, how });
         });
         Ok(())
@@ -182,10 +150,7 @@ impl Machines {
             return;
         };
         let _ = net::set_link(host, false);
-        let _ = nix::sys::signal::kill(
-            nix::unistd::Pid::from_raw(init as i32),
-            nix::sys::signal::Signal::SIGKILL,
-        );
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(init as i32), nix::sys::signal::Signal::SIGKILL);
         let until = std::time::Instant::now() + Duration::from_secs(10);
         while self.init_of(host).is_some() && std::time::Instant::now() < until {
             std::thread::sleep(Duration::from_millis(5));
@@ -196,9 +161,7 @@ impl Machines {
     pub fn set_cable(&self, host: &str, up: bool) -> Result<()> {
         let on = {
             let mut table = self.table();
-            let running = table
-                .get_mut(host)
-                .with_context(|| format!("no host {host} in this lab"))?;
+            let running = table.get_mut(host).with_context(|| format!("no host {host} in this lab"))?;
             running.cable = up;
             running.init != 0
         };
@@ -207,17 +170,12 @@ impl Machines {
 
     /// Run a command inside the host as root; its output, error text and exit code.
     pub fn exec(&self, host: &str, argv: &[String], input: &str) -> Result<(String, String, i32)> {
-        let init = self
-            .init_of(host)
-            .with_context(|| format!("{host} is off"))?;
+        let init = self.init_of(host).with_context(|| format!("{host} is off"))?;
         let mut child = Command::new("nsenter")
             .args(["-t", &init.to_string(), "-m", "-u", "-i", "-n", "-p", "--"])
             .args(argv)
             .env_clear()
-            .env(
-                "PATH",
-                "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            )
+            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
             .env("HOME", "/root")
             .current_dir("/")
             .stdin(Stdio::piped())
@@ -233,10 +191,6 @@ impl Machines {
         }
         let out = child.wait_with_output()?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Ok((
-            text(&out.stdout),
-            text(&out.stderr),
-            out.status.code().unwrap_or(255),
-        ))
+        Ok((text(&out.stdout), text(&out.stderr), out.status.code().unwrap_or(255)))
     }
 }

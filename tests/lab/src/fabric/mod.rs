@@ -66,17 +66,9 @@ impl Places {
 
 /// Run a program to its end; its error text is part of the failure.
 pub fn run(program: &str, args: &[&str]) -> Result<String> {
-    let out = Command::new(program)
-        .args(args)
-        .output()
-        .with_context(|| format!("cannot run {program}"))?;
+    let out = Command::new(program).args(args).output().with_context(|| format!("cannot run {program}"))?;
     if !out.status.success() {
-        bail!(
-            "{program} {}: {} {}",
-            args.join(" "),
-            out.status,
-            String::from_utf8_lossy(&out.stderr).trim()
-        );
+        bail!("{program} {}: {} {}", args.join(" "), out.status, String::from_utf8_lossy(&out.stderr).trim());
     }
     Ok(String::from_utf8_lossy(&out.stdout).into_owned())
 }
@@ -85,13 +77,11 @@ pub fn run(program: &str, args: &[&str]) -> Result<String> {
 pub fn put(path: &Path, text: impl AsRef<[u8]>, mode: u32, owner: (u32, u32)) -> Result<()> {
     use std::os::unix::fs::{PermissionsExt, chown};
     if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent)
-            .with_context(|| format!("cannot create {}", parent.display()))?;
+        std::fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
     }
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
-    chown(path, Some(owner.0), Some(owner.1))
-        .with_context(|| format!("cannot chown {}", path.display()))?;
+    chown(path, Some(owner.0), Some(owner.1)).with_context(|| format!("cannot chown {}", path.display()))?;
     Ok(())
 }
 
@@ -100,7 +90,6 @@ pub fn dir(path: &Path, mode: u32, owner: (u32, u32)) -> Result<()> {
     use std::os::unix::fs::{PermissionsExt, chown};
     std::fs::create_dir_all(path).with_context(|| format!("cannot create {}", path.display()))?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
-    chown(path, Some(owner.0), Some(owner.1))
-        .with_context(|| format!("cannot chown {}", path.display()))?;
+    chown(path, Some(owner.0), Some(owner.1)).with_context(|| format!("cannot chown {}", path.display()))?;
     Ok(())
 }

@@ -17,15 +17,8 @@ pub struct Addresses {
 
 /// The addresses of the host with that record id (from 1) in a topology.
 pub fn addresses(topology: &str, id: u32) -> Addresses {
-    let oam = if topology == "simplex" {
-        OAM_FLOATING.to_string()
-    } else {
-        format!("10.10.10.{}", id + 2)
-    };
-    Addresses {
-        oam,
-        mgmt: format!("192.168.204.{}", id + 1),
-    }
+    let oam = if topology == "simplex" { OAM_FLOATING.to_string() } else { format!("10.10.10.{}", id + 2) };
+    Addresses { oam, mgmt: format!("192.168.204.{}", id + 1) }
 }
 
 /// Build the bridge in the lab's own network namespace (the caller is in it).
@@ -44,14 +37,7 @@ pub fn bridge() -> Result<()> {
 
 /// The lab's end of a host's cable (15 characters at most).
 fn cable(host: &str) -> String {
-    let short: String = host
-        .chars()
-        .rev()
-        .take(12)
-        .collect::<Vec<_>>()
-        .into_iter()
-        .rev()
-        .collect();
+    let short: String = host.chars().rev().take(12).collect::<Vec<_>>().into_iter().rev().collect();
     format!("v-{short}")
 }
 
@@ -59,32 +45,14 @@ fn cable(host: &str) -> String {
 pub fn plug(host: &str, pid: u32, connected: bool) -> Result<()> {
     let name = cable(host);
     let _ = run("ip", &["link", "del", &name]); // a leftover of the last boot, if the kernel was slow to drop it
-    run(
-        "ip",
-        &[
-            "link",
-            "add",
-            &name,
-            "type",
-            "veth",
-            "peer",
-            "name",
-            "eth0",
-            "netns",
-            &pid.to_string(),
-        ],
-    )?;
+    run("ip", &["link", "add", &name, "type", "veth", "peer", "name", "eth0", "netns", &pid.to_string()])?;
     run("ip", &["link", "set", &name, "master", "br0"])?;
     set_link(host, connected)
 }
 
 /// Pull or plug the cable.
 pub fn set_link(host: &str, up: bool) -> Result<()> {
-    run(
-        "ip",
-        &["link", "set", &cable(host), if up { "up" } else { "down" }],
-    )
-    .map(drop)
+    run("ip", &["link", "set", &cable(host), if up { "up" } else { "down" }]).map(drop)
 }
 
 /// Inside the host's namespace: the loopback, and its addresses.
@@ -94,9 +62,5 @@ pub fn configure(addresses: &[String]) -> Result<()> {
         run("ip", &["addr", "add", address, "dev", "eth0"])?;
     }
     run("ip", &["link", "set", "eth0", "up"])?;
-    run(
-        "ip",
-        &["route", "replace", "default", "via", "10.10.10.254"],
-    )
-    .map(drop)
+    run("ip", &["route", "replace", "default", "via", "10.10.10.254"]).map(drop)
 }

@@ -40,16 +40,10 @@ fn platform(order: &Order, temporary: &str) -> Result<()> {
     for part in ["postgres", "etcd-snapshot", "override", "ldap", "ceph"] {
         std::fs::create_dir_all(root.join(part))?;
     }
-    let metadata = Path::new("/opt/platform/config")
-        .join(&order.release)
-        .join("upgrades/metadata");
+    let metadata = Path::new("/opt/platform/config").join(&order.release).join("upgrades/metadata");
     std::fs::create_dir_all(metadata.parent().context("no directory")?)?;
     std::fs::write(&metadata, &order.metadata)?;
-    dump(
-        &root.join("postgres/postgres.postgreSql.config"),
-        "pg_dumpall",
-        &["--schema-only"],
-    )?;
+    dump(&root.join("postgres/postgres.postgreSql.config"), "pg_dumpall", &["--schema-only"])?;
     for database in &order.databases {
         let file = root.join(format!("postgres/{database}.postgreSql.data"));
         dump(&file, "pg_dump", &["--data-only", "--inserts", database])?;
@@ -61,10 +55,7 @@ fn platform(order: &Order, temporary: &str) -> Result<()> {
         .output()
         .context("cannot run etcdctl")?;
     if !out.status.success() {
-        bail!(
-            "etcdctl snapshot save: {}",
-            String::from_utf8_lossy(&out.stderr).trim()
-        );
+        bail!("etcdctl snapshot save: {}", String::from_utf8_lossy(&out.stderr).trim());
     }
     std::fs::write(
         root.join(format!("override/{}_override_backup.yml", order.host)),
@@ -74,10 +65,7 @@ fn platform(order: &Order, temporary: &str) -> Result<()> {
         ),
     )?;
     let _ = std::fs::copy("/var/lib/openldap-data/ldap.db", root.join("ldap/ldap.db"));
-    std::fs::write(
-        root.join("ceph/crushmap.bin.backup"),
-        "crushmap of the lab\n",
-    )?;
+    std::fs::write(root.join("ceph/crushmap.bin.backup"), "crushmap of the lab\n")?;
     let release = &order.release;
     let mut trees: Vec<String> = vec![temporary.to_string()];
     for tree in [
@@ -104,11 +92,7 @@ fn platform(order: &Order, temporary: &str) -> Result<()> {
             trees.push(tree);
         }
     }
-    archive(
-        &format!("{DIR}/upgrade_data_{}.tgz", order.name),
-        Path::new("/"),
-        &trees,
-    )
+    archive(&format!("{DIR}/upgrade_data_{}.tgz", order.name), Path::new("/"), &trees)
 }
 
 fn images(order: &Order) -> Result<()> {
@@ -120,10 +104,7 @@ fn images(order: &Order) -> Result<()> {
         }));
     }
     if index.is_empty() {
-        std::fs::write(
-            format!("{DIR}/upgrade_images_data_{}.tgz.zero", order.name),
-            "",
-        )?;
+        std::fs::write(format!("{DIR}/upgrade_images_data_{}.tgz.zero", order.name), "")?;
         return Ok(());
     }
     let work = Path::new("/scratch/registry-export");
@@ -135,17 +116,9 @@ fn images(order: &Order) -> Result<()> {
     )?;
     crate::fabric::run(
         "cp",
-        &[
-            "-a",
-            &store.join("blobs").display().to_string(),
-            &work.join("registry/blobs").display().to_string(),
-        ],
+        &["-a", &store.join("blobs").display().to_string(), &work.join("registry/blobs").display().to_string()],
     )?;
-    let done = archive(
-        &format!("{DIR}/upgrade_images_data_{}.tgz", order.name),
-        work,
-        &["registry".into()],
-    );
+    let done = archive(&format!("{DIR}/upgrade_images_data_{}.tgz", order.name), work, &["registry".into()]);
     std::fs::remove_dir_all(work)?;
     done
 }
@@ -154,12 +127,7 @@ fn images(order: &Order) -> Result<()> {
 fn dump(file: &Path, program: &str, args: &[&str]) -> Result<()> {
     let out = File::create(file).with_context(|| format!("cannot write {}", file.display()))?;
     let done = Command::new("setpriv")
-        .args([
-            "--reuid=postgres",
-            "--regid=postgres",
-            "--init-groups",
-            program,
-        ])
+        .args(["--reuid=postgres", "--regid=postgres", "--init-groups", program])
         .args(args)
         .current_dir("/")
         .stdout(out)
@@ -168,11 +136,7 @@ fn dump(file: &Path, program: &str, args: &[&str]) -> Result<()> {
         .and_then(|child| child.wait_with_output())
         .with_context(|| format!("cannot run {program}"))?;
     if !done.status.success() {
-        bail!(
-            "{program} {}: {}",
-            args.join(" "),
-            String::from_utf8_lossy(&done.stderr).trim()
-        );
+        bail!("{program} {}: {}", args.join(" "), String::from_utf8_lossy(&done.stderr).trim());
     }
     Ok(())
 }

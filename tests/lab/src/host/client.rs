@@ -19,12 +19,7 @@ pub enum Message {
     /// Run a platform command.
     Command(Box<Invocation>),
     /// A command that the host answered itself: for the audit log.
-    Note {
-        argv: Vec<String>,
-        user: String,
-        rc: i32,
-        changes: Vec<String>,
-    },
+    Note { argv: Vec<String>, user: String, rc: i32, changes: Vec<String> },
     /// The API came up on this database.
     Restored(Restored),
 }
@@ -40,8 +35,7 @@ pub enum Said {
 
 /// Say something to the state server and hear its answer.
 pub fn tell(message: &Message) -> Result<Said> {
-    let stream =
-        UnixStream::connect(STATE_SOCKET).context("the lab's state server does not answer")?;
+    let stream = UnixStream::connect(STATE_SOCKET).context("the lab's state server does not answer")?;
     writeln!(&stream, "{}", serde_json::to_string(message)?)?;
     let mut line = String::new();
     BufReader::new(&stream).read_line(&mut line)?;
@@ -50,12 +44,7 @@ pub fn tell(message: &Message) -> Result<Said> {
 
 /// Put a command into the audit log; a lab that is going down is no reason to fail it.
 pub fn note(argv: &[String], rc: i32, changes: Vec<String>) {
-    let _ = tell(&Message::Note {
-        argv: argv.to_vec(),
-        user: user(),
-        rc,
-        changes,
-    });
+    let _ = tell(&Message::Note { argv: argv.to_vec(), user: user(), rc, changes });
 }
 
 /// Run one platform command. Returns its exit code.
@@ -79,9 +68,7 @@ pub fn run(argv: &[String]) -> i32 {
             let mut line = String::new();
             match std::io::stdin().lock().read_line(&mut line) {
                 Ok(0) | Err(_) => call.eof = true,
-                Ok(_) => call
-                    .answers
-                    .push(line.trim_end_matches(['\n', '\r']).to_string()),
+                Ok(_) => call.answers.push(line.trim_end_matches(['\n', '\r']).to_string()),
             }
             continue;
         }
@@ -89,9 +76,7 @@ pub fn run(argv: &[String]) -> i32 {
             std::thread::sleep(Duration::from_millis(reply.hang_ms));
         }
         // The real client ends with 0 when its reader has gone away.
-        let _ = std::io::stdout()
-            .write_all(reply.out.as_bytes())
-            .and_then(|()| std::io::stdout().flush());
+        let _ = std::io::stdout().write_all(reply.out.as_bytes()).and_then(|()| std::io::stdout().flush());
         let _ = std::io::stderr().write_all(reply.err.as_bytes());
         return reply.rc;
     }
@@ -101,9 +86,7 @@ fn invocation(argv: &[String]) -> Invocation {
     let mut argv = argv.to_vec();
     argv[0] = argv[0].rsplit('/').next().unwrap_or("").to_string();
     let mut local = Local {
-        active_units: init::ask(&Ask::Running)
-            .map(|answer| answer.running)
-            .unwrap_or_default(),
+        active_units: init::ask(&Ask::Running).map(|answer| answer.running).unwrap_or_default(),
         database: UnixStream::connect("/var/run/postgresql/.s.PGSQL.5432").is_ok(),
         ..Local::default()
     };
@@ -111,14 +94,7 @@ fn invocation(argv: &[String]) -> Invocation {
         for path in argv[1..].iter().filter(|a| !a.starts_with('-')) {
             if let Ok(bytes) = std::fs::read(path) {
                 let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4096)]).into_owned();
-                local.files.insert(
-                    path.clone(),
-                    FileSeen {
-                        exists: true,
-                        digest: stamp::digest(&bytes),
-                        text,
-                    },
-                );
+                local.files.insert(path.clone(), FileSeen { exists: true, digest: stamp::digest(&bytes), text });
             }
         }
     }
@@ -126,12 +102,8 @@ fn invocation(argv: &[String]) -> Invocation {
         argv,
         user: user(),
         uid: nix::unistd::geteuid().as_raw(),
-        cwd: std::env::current_dir()
-            .map(|d| d.display().to_string())
-            .unwrap_or_default(),
-        env: std::env::vars()
-            .filter(|(key, _)| key.starts_with("OS_") || key == "CLI_CONFIRMATIONS")
-            .collect(),
+        cwd: std::env::current_dir().map(|d| d.display().to_string()).unwrap_or_default(),
+        env: std::env::vars().filter(|(key, _)| key.starts_with("OS_") || key == "CLI_CONFIRMATIONS").collect(),
         width: width(),
         local,
         answers: Vec::new(),
@@ -143,32 +115,19 @@ fn user() -> String {
     std::env::var("SUDO_USER")
         .ok()
         .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| {
-            crate::fabric::layers::user_name(nix::unistd::getuid().as_raw()).unwrap_or_default()
-        })
+        .unwrap_or_else(|| crate::fabric::layers::user_name(nix::unistd::getuid().as_raw()).unwrap_or_default())
 }
 
 /// Columns as the real client finds them: any of the standard streams, the controlling terminal, `COLUMNS`, 80.
 fn width() -> usize {
     let of = |fd: std::os::fd::BorrowedFd<'_>| {
-        rustix::termios::tcgetwinsize(fd)
-            .ok()
-            .map(|size| usize::from(size.ws_col))
-            .filter(|cols| *cols > 0)
+        rustix::termios::tcgetwinsize(fd).ok().map(|size| usize::from(size.ws_col)).filter(|cols| *cols > 0)
     };
     use std::os::fd::AsFd;
     of(std::io::stdin().as_fd())
         .or_else(|| of(std::io::stdout().as_fd()))
         .or_else(|| of(std::io::stderr().as_fd()))
-        .or_else(|| {
-            std::fs::File::open("/dev/tty")
-                .ok()
-                .and_then(|tty| of(tty.as_fd()))
-        })
-        .or_else(|| {
-            std::env::var("COLUMNS")
-                .ok()
-                .and_then(|cols| cols.parse().ok())
-        })
+        .or_else(|| std::fs::File::open("/dev/tty").ok().and_then(|tty| of(tty.as_fd())))
+        .or_else(|| std::env::var("COLUMNS").ok().and_then(|cols| cols.parse().ok()))
         .unwrap_or(80)
 }

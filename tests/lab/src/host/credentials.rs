@@ -8,10 +8,7 @@ pub fn release() -> String {
     std::fs::read_to_string("/etc/build.info")
         .unwrap_or_default()
         .lines()
-        .find_map(|line| {
-            line.strip_prefix("SW_VERSION=")
-                .map(|v| v.trim_matches('"').to_string())
-        })
+        .find_map(|line| line.strip_prefix("SW_VERSION=").map(|v| v.trim_matches('"').to_string()))
         .unwrap_or_default()
 }
 

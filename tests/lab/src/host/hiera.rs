@@ -101,11 +101,7 @@ fn resolve(text: &str, plain: bool) -> Value {
     if float(bare) {
         return Value::Float(own);
     }
-    if date(text) {
-        Value::Date(own)
-    } else {
-        Value::Text(own)
-    }
+    if date(text) { Value::Date(own) } else { Value::Text(own) }
 }
 
 fn digits(text: &str) -> bool {
@@ -133,9 +129,7 @@ fn sexagesimal(text: &str) -> bool {
     first.starts_with(|c: char| c.is_ascii_digit())
         && digits(first)
         && !rest.is_empty()
-        && rest
-            .iter()
-            .all(|part| (1..=2).contains(&part.len()) && part.parse::<u32>().is_ok_and(|n| n < 60))
+        && rest.iter().all(|part| (1..=2).contains(&part.len()) && part.parse::<u32>().is_ok_and(|n| n < 60))
 }
 
 fn float(text: &str) -> bool {
@@ -162,11 +156,7 @@ fn date(text: &str) -> bool {
     bytes.len() >= 10
         && bytes[4] == b'-'
         && bytes[7] == b'-'
-        && text[..4]
-            .bytes()
-            .chain(text[5..7].bytes())
-            .chain(text[8..10].bytes())
-            .all(|b| b.is_ascii_digit())
+        && text[..4].bytes().chain(text[5..7].bytes()).chain(text[8..10].bytes()).all(|b| b.is_ascii_digit())
         && (bytes.len() == 10 || matches!(bytes[10], b'T' | b't' | b' '))
 }
 
@@ -195,10 +185,7 @@ mod tests {
     fn a_file() {
         let read = read("# head\na::b: 'yes'\nc::d:\n- x\n- y\ne: 1\n").unwrap_or_default();
         assert_eq!(read[0], ("a::b".into(), Value::Text("yes".into())));
-        assert_eq!(
-            read[1],
-            ("c::d".into(), Value::Nested(vec!["x".into(), "y".into()]))
-        );
+        assert_eq!(read[1], ("c::d".into(), Value::Nested(vec!["x".into(), "y".into()])));
         assert_eq!(read[2].1, Value::Integer("1".into()));
     }
 }

@@ -6,25 +6,13 @@ use std::process::Command;
 /// Run a query as the user postgres; rows of columns. `Err` holds psql's words.
 pub fn query(database: &str, sql: &str) -> Result<Vec<Vec<String>>, String> {
     let out = Command::new("setpriv")
-        .args([
-            "--reuid=postgres",
-            "--regid=postgres",
-            "--init-groups",
-            "psql",
-            "-At",
-            "-F",
-            "\x1f",
-            "-v",
-        ])
+        .args(["--reuid=postgres", "--regid=postgres", "--init-groups", "psql", "-At", "-F", "\x1f", "-v"])
         .args(["ON_ERROR_STOP=1", "-d", database, "-c", sql])
         .current_dir("/")
         .output()
         .map_err(|why| format!("psql: {why}"))?;
     if !out.status.success() {
-        return Err(format!(
-            "{database}: {}",
-            String::from_utf8_lossy(&out.stderr).trim()
-        ));
+        return Err(format!("{database}: {}", String::from_utf8_lossy(&out.stderr).trim()));
     }
     Ok(String::from_utf8_lossy(&out.stdout)
         .lines()
@@ -39,15 +27,8 @@ pub fn run(_argv: &[String]) -> (i32, Vec<String>) {
         return (1, Vec::new());
     }
     let to = release();
-    let before = match query(
-        "sysinv",
-        "select release from migrate_version where repository_id = 'sysinv'",
-    ) {
-        Ok(rows) => rows
-            .first()
-            .and_then(|row| row.first())
-            .cloned()
-            .unwrap_or_default(),
+    let before = match query("sysinv", "select release from migrate_version where repository_id = 'sysinv'") {
+        Ok(rows) => rows.first().and_then(|row| row.first()).cloned().unwrap_or_default(),
         Err(why) => {
             eprintln!("sysinv-dbsync: {why}");
             return (1, Vec::new());

@@ -47,10 +47,7 @@ pub const PROGRAMS: &[(&str, Part)] = &[
 /// The part that a program's name calls for, if it is one of the host's.
 pub fn part(program: &str) -> Option<Part> {
     let name = program.rsplit('/').next()?;
-    PROGRAMS
-        .iter()
-        .find(|(path, _)| path.rsplit('/').next() == Some(name))
-        .map(|(_, part)| *part)
+    PROGRAMS.iter().find(|(path, _)| path.rsplit('/').next() == Some(name)).map(|(_, part)| *part)
 }
 
 /// Be that program. Returns its exit code.

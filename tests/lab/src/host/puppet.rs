@@ -14,9 +14,7 @@ use std::path::Path;
 
 const REQUIRED: &str = include_str!("../../data/required-keys.tsv");
 /// Releases whose paths must no longer appear in migrated data.
-const RELEASES: &[&str] = &[
-    "19.12", "20.06", "21.05", "21.12", "22.06", "22.12", "23.09",
-];
+const RELEASES: &[&str] = &["19.12", "20.06", "21.05", "21.12", "22.06", "22.12", "23.09"];
 
 /// Be the program. Exit code and what changed.
 pub fn run(argv: &[String]) -> (i32, Vec<String>) {
@@ -28,10 +26,7 @@ pub fn run(argv: &[String]) -> (i32, Vec<String>) {
         eprintln!("puppet-manifest-apply.sh: must be run as root");
         return (1, Vec::new());
     }
-    let log_dir = format!(
-        "/var/log/puppet/{}_{personality}",
-        stamp::compact(real_now())
-    );
+    let log_dir = format!("/var/log/puppet/{}_{personality}", stamp::compact(real_now()));
     let mut log = format!("Notice: Compiled catalog for {host} in environment production\n");
     let mut errors = check(Path::new(hieradata));
     if errors.is_empty()
@@ -48,8 +43,8 @@ pub fn run(argv: &[String]) -> (i32, Vec<String>) {
     } else {
         "Error: Failed to apply catalog\n"
     });
-    let written = std::fs::create_dir_all(&log_dir)
-        .and_then(|()| std::fs::write(format!("{log_dir}/puppet.log"), &log));
+    let written =
+        std::fs::create_dir_all(&log_dir).and_then(|()| std::fs::write(format!("{log_dir}/puppet.log"), &log));
     let _ = std::fs::remove_file("/var/log/puppet/latest");
     let _ = std::os::unix::fs::symlink(&log_dir, "/var/log/puppet/latest");
     if let Err(why) = written {
@@ -91,9 +86,7 @@ fn check(dir: &Path) -> Vec<String> {
             continue;
         };
         match entries.iter().rev().find(|(name, _)| name == key) {
-            None => errors.push(format!(
-                "Function lookup() did not find a value for the name '{key}' ({file}.yaml)"
-            )),
+            None => errors.push(format!("Function lookup() did not find a value for the name '{key}' ({file}.yaml)")),
             Some((_, value)) => errors.extend(mismatch(key, value, kind, &to)),
         }
     }
@@ -104,14 +97,8 @@ fn check(dir: &Path) -> Vec<String> {
                 errors.push(format!("{name}.yaml: duplicate key '{key}'"));
             }
             for old in RELEASES.iter().filter(|r| **r != to) {
-                if value
-                    .texts()
-                    .iter()
-                    .any(|text| text.split('/').skip(1).any(|part| part == *old))
-                {
-                    errors.push(format!(
-                        "{name}.yaml: '{key}' still points to release {old}"
-                    ));
+                if value.texts().iter().any(|text| text.split('/').skip(1).any(|part| part == *old)) {
+                    errors.push(format!("{name}.yaml: '{key}' still points to release {old}"));
                 }
             }
         }
@@ -121,24 +108,19 @@ fn check(dir: &Path) -> Vec<String> {
 
 fn mismatch(key: &str, value: &Value, kind: &str, to: &str) -> Option<String> {
     let wrong = |wanted: &str| {
-        Some(format!(
-            "Evaluation Error: parameter '{key}' expects a {wanted} value, got {}",
-            value.kind()
-        ))
+        Some(format!("Evaluation Error: parameter '{key}' expects a {wanted} value, got {}", value.kind()))
     };
     match (kind, value) {
         ("integer", Value::Integer(_)) | ("boolean", Value::Boolean(_)) => None,
         ("integer", _) => wrong("Integer"),
         ("boolean", _) => wrong("Boolean"),
-        ("release", Value::Text(text)) if text != to => Some(format!(
-            "parameter '{key}' is '{text}', the installed release is '{to}'"
-        )),
+        ("release", Value::Text(text)) if text != to => {
+            Some(format!("parameter '{key}' is '{text}', the installed release is '{to}'"))
+        }
         ("path", Value::Text(text)) if !Path::new(text).exists() => {
             Some(format!("parameter '{key}': no such directory: {text}"))
         }
-        (_, Value::Text(text)) if text.is_empty() => {
-            Some(format!("parameter '{key}' must not be empty"))
-        }
+        (_, Value::Text(text)) if text.is_empty() => Some(format!("parameter '{key}' must not be empty")),
         (_, Value::Text(_)) => None,
         _ => wrong("String"),
     }
@@ -147,9 +129,7 @@ fn mismatch(key: &str, value: &Value, kind: &str, to: &str) -> Option<String> {
 /// Start the platform on the restored data.
 fn bring_up(host: &str) -> Result<(), String> {
     let to = release();
-    let running = init::ask(&Ask::Running)
-        .map_err(|why| format!("{why:#}"))?
-        .running;
+    let running = init::ask(&Ask::Running).map_err(|why| format!("{why:#}"))?.running;
     for unit in ["postgresql", "etcd"] {
         if !running.iter().any(|name| name == unit) {
             return Err(format!("Service[{unit}]: is not running"));
@@ -157,10 +137,7 @@ fn bring_up(host: &str) -> Result<(), String> {
     }
     let keyring = Path::new("/opt/platform/.keyring").join(&to);
     if crate::fabric::contents::keyring_password(&keyring, "CGCS", "admin").is_none() {
-        return Err(format!(
-            "keyring of release {to} is missing: {}",
-            keyring.display()
-        ));
+        return Err(format!("keyring of release {to} is missing: {}", keyring.display()));
     }
     let etcd = std::process::Command::new("etcdctl")
         .env("ETCDCTL_API", "3")
@@ -177,17 +154,12 @@ fn bring_up(host: &str) -> Result<(), String> {
         Ok(_) => {}
         Err(why) => return Err(format!("{why:#}")),
     }
-    let files = [
-        ("/etc/platform/openrc", openrc(), 0o640u32),
-        ("/etc/platform/simplex", "", 0o644),
-    ];
+    let files = [("/etc/platform/openrc", openrc(), 0o640u32), ("/etc/platform/simplex", "", 0o644)];
     for (path, text, mode) in files {
-        crate::fabric::put(Path::new(path), text, mode, (0, 0))
-            .map_err(|why| format!("{why:#}"))?;
+        crate::fabric::put(Path::new(path), text, mode, (0, 0)).map_err(|why| format!("{why:#}"))?;
     }
     for unit in PLATFORM_UNITS {
-        let answer =
-            init::ask(&Ask::Start((*unit).to_string())).map_err(|why| format!("{why:#}"))?;
+        let answer = init::ask(&Ask::Start((*unit).to_string())).map_err(|why| format!("{why:#}"))?;
         if let Some(why) = answer.error {
             return Err(format!("Service[{unit}] on {host}: {why}"));
         }
@@ -198,28 +170,13 @@ fn bring_up(host: &str) -> Result<(), String> {
 /// What the API finds in the restored database.
 fn rows(to: &str) -> Result<Restored, String> {
     let system = query("sysinv", "select uuid, software_version from i_system")?;
-    let [system_uuid, software_version] = system.first().map(Vec::as_slice).unwrap_or_default()
-    else {
+    let [system_uuid, software_version] = system.first().map(Vec::as_slice).unwrap_or_default() else {
         return Err("sysinv: table i_system is empty".into());
     };
-    let upgrade = query(
-        "sysinv",
-        "select uuid, state, from_release, to_release from software_upgrade",
-    )?;
-    let loads = query(
-        "sysinv",
-        "select id, state, software_version, compatible_version from loads order by id",
-    )?;
-    let schema = query(
-        "sysinv",
-        "select release from migrate_version where repository_id = 'sysinv'",
-    )?;
-    if query(
-        "keystone",
-        "select name from local_user where name = 'admin'",
-    )?
-    .is_empty()
-    {
+    let upgrade = query("sysinv", "select uuid, state, from_release, to_release from software_upgrade")?;
+    let loads = query("sysinv", "select id, state, software_version, compatible_version from loads order by id")?;
+    let schema = query("sysinv", "select release from migrate_version where repository_id = 'sysinv'")?;
+    if query("keystone", "select name from local_user where name = 'admin'")?.is_empty() {
         return Err("keystone: user admin is missing from the database".into());
     }
     query("fm", "select count(*) from alarm")?;
@@ -228,28 +185,19 @@ fn rows(to: &str) -> Result<Restored, String> {
         system_uuid: system_uuid.clone(),
         software_version: software_version.clone(),
         upgrade: upgrade.first().and_then(|row| match row.as_slice() {
-            [uuid, state, from, to] => {
-                Some((uuid.clone(), state.clone(), from.clone(), to.clone()))
-            }
+            [uuid, state, from, to] => Some((uuid.clone(), state.clone(), from.clone(), to.clone())),
             _ => None,
         }),
         loads: loads
             .iter()
             .filter_map(|row| match row.as_slice() {
-                [id, state, version, compatible] => Some((
-                    id.parse().ok()?,
-                    state.clone(),
-                    version.clone(),
-                    compatible.clone(),
-                )),
+                [id, state, version, compatible] => {
+                    Some((id.parse().ok()?, state.clone(), version.clone(), compatible.clone()))
+                }
                 _ => None,
             })
             .collect(),
-        schema: schema
-            .first()
-            .and_then(|row| row.first())
-            .cloned()
-            .unwrap_or_default(),
+        schema: schema.first().and_then(|row| row.first()).cloned().unwrap_or_default(),
         installed_release: to.into(),
     })
 }

@@ -44,11 +44,7 @@ fn walk(dir: &Path, name: &str, found: &mut Vec<Image>) -> Result<()> {
                 });
             }
         } else {
-            let below = if name.is_empty() {
-                file.clone()
-            } else {
-                format!("{name}/{file}")
-            };
+            let below = if name.is_empty() { file.clone() } else { format!("{name}/{file}") };
             walk(&entry.path(), &below, found)?;
         }
     }
@@ -57,8 +53,7 @@ fn walk(dir: &Path, name: &str, found: &mut Vec<Image>) -> Result<()> {
 
 /// Serve a store until the process ends.
 pub fn main(store: &str, address: &str) -> Result<()> {
-    let listener =
-        TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
+    let listener = TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
     for stream in listener.incoming().flatten() {
         let store = PathBuf::from(store);
         std::thread::spawn(move || {
@@ -84,20 +79,13 @@ struct Response {
 
 impl Response {
     fn new(status: &'static str, body: impl Into<Vec<u8>>) -> Response {
-        Response {
-            status,
-            headers: Vec::new(),
-            body: body.into(),
-        }
+        Response { status, headers: Vec::new(), body: body.into() }
     }
     fn json(status: &'static str, body: &serde_json::Value) -> Response {
         Response::new(status, body.to_string()).with("Content-Type", "application/json")
     }
     fn error(status: &'static str, code: &str, message: &str) -> Response {
-        Response::json(
-            status,
-            &serde_json::json!({"errors": [{"code": code, "message": message}]}),
-        )
+        Response::json(status, &serde_json::json!({"errors": [{"code": code, "message": message}]}))
     }
     fn with(mut self, name: &str, value: &str) -> Response {
         self.headers.push((name.into(), value.into()));
@@ -108,13 +96,9 @@ impl Response {
 fn connection(store: &Path, stream: &TcpStream) -> Result<()> {
     let mut reader = BufReader::new(stream);
     while let Some(request) = read(&mut reader)? {
-        let response = answer(store, &request).unwrap_or_else(|why| {
-            Response::error("500 Internal Server Error", "UNKNOWN", &format!("{why:#}"))
-        });
-        let mut head = format!(
-            "HTTP/1.1 {}\r\nDocker-Distribution-Api-Version: registry/2.0\r\n",
-            response.status
-        );
+        let response = answer(store, &request)
+            .unwrap_or_else(|why| Response::error("500 Internal Server Error", "UNKNOWN", &format!("{why:#}")));
+        let mut head = format!("HTTP/1.1 {}\r\nDocker-Distribution-Api-Version: registry/2.0\r\n", response.status);
         for (name, value) in &response.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -185,31 +169,17 @@ fn read(reader: &mut BufReader<&TcpStream>) -> Result<Option<Request>> {
         reader.read_exact(&mut body)?;
     }
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-    Ok(Some(Request {
-        method,
-        path: path.into(),
-        query: query.into(),
-        body,
-        close,
-    }))
+    Ok(Some(Request { method, path: path.into(), query: query.into(), body, close }))
 }
 
 fn answer(store: &Path, request: &Request) -> Result<Response> {
     let path = request.path.trim_start_matches('/');
     let Some(rest) = path.strip_prefix("v2") else {
-        return Ok(Response::error(
-            "404 Not Found",
-            "UNSUPPORTED",
-            "not the registry API",
-        ));
+        return Ok(Response::error("404 Not Found", "UNSUPPORTED", "not the registry API"));
     };
     let rest = rest.trim_matches('/');
     if rest.split('/').any(|part| part == "..") {
-        return Ok(Response::error(
-            "400 Bad Request",
-            "NAME_INVALID",
-            "a name must not climb",
-        ));
+        return Ok(Response::error("400 Bad Request", "NAME_INVALID", "a name must not climb"));
     }
     if rest.is_empty() {
         return Ok(Response::json("200 OK", &serde_json::json!({})));
@@ -217,28 +187,14 @@ fn answer(store: &Path, request: &Request) -> Result<Response> {
     if rest == "_catalog" {
         let mut names: Vec<String> = images(store)?.into_iter().map(|image| image.name).collect();
         names.dedup();
-        return Ok(Response::json(
-            "200 OK",
-            &serde_json::json!({ "repositories": names }),
-        ));
+        return Ok(Response::json("200 OK", &serde_json::json!({ "repositories": names })));
     }
     if let Some(name) = rest.strip_suffix("/tags/list") {
-        let tags: Vec<String> = images(store)?
-            .into_iter()
-            .filter(|i| i.name == name)
-            .map(|i| i.tag)
-            .collect();
+        let tags: Vec<String> = images(store)?.into_iter().filter(|i| i.name == name).map(|i| i.tag).collect();
         if tags.is_empty() {
-            return Ok(Response::error(
-                "404 Not Found",
-                "NAME_UNKNOWN",
-                "repository name not known to registry",
-            ));
+            return Ok(Response::error("404 Not Found", "NAME_UNKNOWN", "repository name not known to registry"));
         }
-        return Ok(Response::json(
-            "200 OK",
-            &serde_json::json!({"name": name, "tags": tags}),
-        ));
+        return Ok(Response::json("200 OK", &serde_json::json!({"name": name, "tags": tags})));
     }
     if let Some((name, reference)) = rest.split_once("/manifests/") {
         return manifest(store, request, name, reference);
@@ -249,17 +205,12 @@ fn answer(store: &Path, request: &Request) -> Result<Response> {
     if let Some((_, digest)) = rest.split_once("/blobs/") {
         return blob(store, digest);
     }
-    Ok(Response::error(
-        "404 Not Found",
-        "UNSUPPORTED",
-        "no such resource",
-    ))
+    Ok(Response::error("404 Not Found", "UNSUPPORTED", "no such resource"))
 }
 
 fn blob_path(store: &Path, digest: &str) -> Option<PathBuf> {
     let hex = digest.strip_prefix("sha256:")?;
-    (hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
-        .then(|| store.join("blobs/sha256").join(hex))
+    (hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit())).then(|| store.join("blobs/sha256").join(hex))
 }
 
 fn blob(store: &Path, digest: &str) -> Result<Response> {
@@ -267,27 +218,15 @@ fn blob(store: &Path, digest: &str) -> Result<Response> {
         Some(bytes) => Ok(Response::new("200 OK", bytes)
             .with("Content-Type", "application/octet-stream")
             .with("Docker-Content-Digest", digest)),
-        None => Ok(Response::error(
-            "404 Not Found",
-            "BLOB_UNKNOWN",
-            "blob unknown to registry",
-        )),
+        None => Ok(Response::error("404 Not Found", "BLOB_UNKNOWN", "blob unknown to registry")),
     }
 }
 
 fn manifest(store: &Path, request: &Request, name: &str, reference: &str) -> Result<Response> {
-    let tag = store
-        .join("repositories")
-        .join(name)
-        .join("tags")
-        .join(reference);
+    let tag = store.join("repositories").join(name).join("tags").join(reference);
     if request.method == "PUT" {
         let Ok(parsed) = serde_json::from_slice::<serde_json::Value>(&request.body) else {
-            return Ok(Response::error(
-                "400 Bad Request",
-                "MANIFEST_INVALID",
-                "manifest is not JSON",
-            ));
+            return Ok(Response::error("400 Bad Request", "MANIFEST_INVALID", "manifest is not JSON"));
         };
         let layers = parsed["layers"].as_array().cloned().unwrap_or_default();
         for part in layers.iter().chain([&parsed["config"]]) {
@@ -311,31 +250,20 @@ fn manifest(store: &Path, request: &Request, name: &str, reference: &str) -> Res
     let digest = if reference.starts_with("sha256:") {
         reference.to_string()
     } else {
-        std::fs::read_to_string(&tag)
-            .unwrap_or_default()
-            .trim()
-            .to_string()
+        std::fs::read_to_string(&tag).unwrap_or_default().trim().to_string()
     };
     match blob_path(store, &digest).and_then(|path| std::fs::read(path).ok()) {
-        Some(bytes) => Ok(Response::new("200 OK", bytes)
-            .with("Content-Type", MANIFEST)
-            .with("Docker-Content-Digest", &digest)),
-        None => Ok(Response::error(
-            "404 Not Found",
-            "MANIFEST_UNKNOWN",
-            "manifest unknown",
-        )),
+        Some(bytes) => {
+            Ok(Response::new("200 OK", bytes).with("Content-Type", MANIFEST).with("Docker-Content-Digest", &digest))
+        }
+        None => Ok(Response::error("404 Not Found", "MANIFEST_UNKNOWN", "manifest unknown")),
     }
 }
 
 fn push(store: &Path, request: &Request, name: &str, upload: &str) -> Result<Response> {
     let uploads = store.join("uploads");
     std::fs::create_dir_all(&uploads)?;
-    let digest = request
-        .query
-        .split('&')
-        .find_map(|pair| pair.strip_prefix("digest="))
-        .map(|d| d.replace("%3A", ":"));
+    let digest = request.query.split('&').find_map(|pair| pair.strip_prefix("digest=")).map(|d| d.replace("%3A", ":"));
     if request.method == "POST" {
         if let Some(digest) = digest {
             return finish(store, name, &digest, &request.body);
@@ -349,11 +277,7 @@ fn push(store: &Path, request: &Request, name: &str, upload: &str) -> Result<Res
     }
     let file = uploads.join(upload);
     let Ok(mut bytes) = std::fs::read(&file) else {
-        return Ok(Response::error(
-            "404 Not Found",
-            "BLOB_UPLOAD_UNKNOWN",
-            "blob upload unknown to registry",
-        ));
+        return Ok(Response::error("404 Not Found", "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry"));
     };
     bytes.extend_from_slice(&request.body);
     if request.method == "PATCH" {

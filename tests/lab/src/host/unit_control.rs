@@ -13,9 +13,7 @@ pub fn systemctl(argv: &[String]) -> (i32, Vec<String>) {
             "-q" | "--quiet" => quiet = true,
             "--value" => value = true,
             "-p" | "--property" => properties.extend(args.next().unwrap_or("").split(',')),
-            _ if arg.starts_with("--property=") => {
-                properties.extend(arg["--property=".len()..].split(','))
-            }
+            _ if arg.starts_with("--property=") => properties.extend(arg["--property=".len()..].split(',')),
             _ if arg.starts_with('-') => {}
             _ => words.push(arg),
         }
@@ -23,24 +21,16 @@ pub fn systemctl(argv: &[String]) -> (i32, Vec<String>) {
     let Some(&verb) = words.first() else {
         return (0, Vec::new());
     };
-    let names: Vec<String> = words[1..]
-        .iter()
-        .map(|name| name.trim_end_matches(".service").to_string())
-        .collect();
+    let names: Vec<String> = words[1..].iter().map(|name| name.trim_end_matches(".service").to_string()).collect();
     match verb {
         "daemon-reload" | "reset-failed" | "daemon-reexec" => (0, Vec::new()),
         "reboot" | "poweroff" | "halt" => restart(verb != "reboot", words_force(argv)),
-        "start" | "stop" | "restart" | "reload" | "try-restart" | "enable" | "disable" => {
-            act(verb, &names)
-        }
+        "start" | "stop" | "restart" | "reload" | "try-restart" | "enable" | "disable" => act(verb, &names),
         "is-active" | "is-enabled" | "is-failed" => query(verb, &names, quiet),
         "status" => status(&names),
         "show" => show(&names, &properties, value),
         "list-units" | "list-unit-files" => {
-            for name in init::ask(&Ask::Running)
-                .map(|a| a.running)
-                .unwrap_or_default()
-            {
+            for name in init::ask(&Ask::Running).map(|a| a.running).unwrap_or_default() {
                 println!("{name}.service loaded active running {name}");
             }
             (0, Vec::new())
@@ -53,14 +43,11 @@ pub fn systemctl(argv: &[String]) -> (i32, Vec<String>) {
 }
 
 fn words_force(argv: &[String]) -> bool {
-    argv.iter()
-        .any(|a| a == "-f" || a == "-ff" || a == "--force")
+    argv.iter().any(|a| a == "-f" || a == "-ff" || a == "--force")
 }
 
 fn unit(name: &str) -> Option<Unit> {
-    init::ask(&Ask::Status(name.into()))
-        .ok()
-        .and_then(|answer| answer.unit)
+    init::ask(&Ask::Status(name.into())).ok().and_then(|answer| answer.unit)
 }
 
 fn act(verb: &str, names: &[String]) -> (i32, Vec<String>) {
@@ -79,11 +66,7 @@ fn act(verb: &str, names: &[String]) -> (i32, Vec<String>) {
                 Ok(answer) if answer.error.is_none() => {}
                 Ok(answer) => {
                     let why = answer.error.unwrap_or_default();
-                    let rc = if why.contains("not found") || why.contains("not loaded") {
-                        5
-                    } else {
-                        1
-                    };
+                    let rc = if why.contains("not found") || why.contains("not loaded") { 5 } else { 1 };
                     eprintln!(
                         "{}",
                         if rc == 5 || why == "Access denied" {
@@ -120,9 +103,7 @@ fn query(verb: &str, names: &[String], quiet: bool) -> (i32, Vec<String>) {
         let unit = unit(name);
         let (word, good) = match (&unit, verb) {
             (None, "is-enabled") => {
-                eprintln!(
-                    "Failed to get unit file state for {name}.service: No such file or directory"
-                );
+                eprintln!("Failed to get unit file state for {name}.service: No such file or directory");
                 rc = 1;
                 continue;
             }
@@ -163,11 +144,7 @@ fn status(names: &[String]) -> (i32, Vec<String>) {
                 println!(
                     "* {name}.service - {name}\n     Loaded: loaded (/lib/systemd/system/{name}.service; {})\n     Active: {}",
                     if unit.enabled { "enabled" } else { "disabled" },
-                    if unit.active {
-                        "active (running)"
-                    } else {
-                        state(&unit)
-                    }
+                    if unit.active { "active (running)" } else { state(&unit) }
                 );
                 if !unit.active {
                     rc = 3;
@@ -187,15 +164,9 @@ fn show(names: &[String], wanted: &[&str], value_only: bool) -> (i32, Vec<String
             ("Id", format!("{name}.service")),
             ("Names", format!("{name}.service")),
             ("Description", name.clone()),
-            (
-                "LoadState",
-                if known { "loaded" } else { "not-found" }.into(),
-            ),
+            ("LoadState", if known { "loaded" } else { "not-found" }.into()),
             ("ActiveState", state(&unit).into()),
-            (
-                "SubState",
-                if unit.active { "running" } else { "dead" }.into(),
-            ),
+            ("SubState", if unit.active { "running" } else { "dead" }.into()),
             (
                 "UnitFileState",
                 if !known {
@@ -208,20 +179,10 @@ fn show(names: &[String], wanted: &[&str], value_only: bool) -> (i32, Vec<String
                 .into(),
             ),
             ("MainPID", unit.pid.to_string()),
-            (
-                "Result",
-                if unit.failed { "exit-code" } else { "success" }.into(),
-            ),
+            ("Result", if unit.failed { "exit-code" } else { "success" }.into()),
         ];
-        for (key, value) in all
-            .iter()
-            .filter(|(key, _)| wanted.is_empty() || wanted.contains(key))
-        {
-            if value_only {
-                println!("{value}")
-            } else {
-                println!("{key}={value}")
-            }
+        for (key, value) in all.iter().filter(|(key, _)| wanted.is_empty() || wanted.contains(key)) {
+            if value_only { println!("{value}") } else { println!("{key}={value}") }
         }
     }
     (0, Vec::new())
@@ -241,10 +202,7 @@ pub fn power(argv: &[String]) -> (i32, Vec<String>) {
 fn restart(off: bool, force: bool) -> (i32, Vec<String>) {
     if nix::unistd::geteuid().as_raw() != 0 {
         eprintln!("Failed to set wall message, ignoring: Interactive authentication required.");
-        eprintln!(
-            "Failed to {} system: Access denied",
-            if off { "power off" } else { "reboot" }
-        );
+        eprintln!("Failed to {} system: Access denied", if off { "power off" } else { "reboot" });
         return (1, Vec::new());
     }
     // The note must be out before the machine is.
@@ -253,10 +211,7 @@ fn restart(off: bool, force: bool) -> (i32, Vec<String>) {
         0,
         vec![if off { "power-off" } else { "reboot" }.into()],
     );
-    match init::ask(&Ask::Reboot {
-        off,
-        orderly: !force,
-    }) {
+    match init::ask(&Ask::Reboot { off, orderly: !force }) {
         Ok(_) => (0, Vec::new()),
         Err(why) => {
             eprintln!("Failed to reboot: {why:#}");

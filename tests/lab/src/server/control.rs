@@ -19,45 +19,17 @@ use std::time::Duration;
 #[serde(rename_all = "kebab-case")]
 pub enum Request {
     Status,
-    FaultAdd {
-        name: String,
-        parameters: BTreeMap<String, String>,
-        when: Option<String>,
-        times: Option<u32>,
-    },
-    FaultClear {
-        name: String,
-    },
+    FaultAdd { name: String, parameters: BTreeMap<String, String>, when: Option<String>, times: Option<u32> },
+    FaultClear { name: String },
     FaultList,
-    Exec {
-        host: String,
-        argv: Vec<String>,
-        input: String,
-    },
-    Connect {
-        host: String,
-        port: u16,
-    },
-    Reboot {
-        host: String,
-    },
-    PowerCut {
-        host: String,
-    },
-    PowerOn {
-        host: String,
-    },
-    Wipe {
-        host: String,
-        release: Option<String>,
-    },
-    Link {
-        host: String,
-        up: bool,
-    },
-    Rate {
-        rate: f64,
-    },
+    Exec { host: String, argv: Vec<String>, input: String },
+    Connect { host: String, port: u16 },
+    Reboot { host: String },
+    PowerCut { host: String },
+    PowerOn { host: String },
+    Wipe { host: String, release: Option<String> },
+    Link { host: String, up: bool },
+    Rate { rate: f64 },
     Down,
 }
 
@@ -65,8 +37,7 @@ pub enum Request {
 pub fn serve(lab: &Arc<Lab>) -> Result<()> {
     let path = lab.places.control();
     let _ = std::fs::remove_file(&path);
-    let listener = UnixListener::bind(&path)
-        .with_context(|| format!("cannot listen on {}", path.display()))?;
+    let listener = UnixListener::bind(&path).with_context(|| format!("cannot listen on {}", path.display()))?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     for stream in listener.incoming().flatten() {
         let lab = Arc::clone(lab);
@@ -109,33 +80,15 @@ fn act(lab: &Arc<Lab>, request: Request) -> Result<Value> {
     };
     Ok(match request {
         Request::Status => status(lab),
-        Request::FaultAdd {
-            name,
-            parameters,
-            when,
-            times,
-        } => {
-            lab.change("operator", |s| {
-                s.add_fault(Fault {
-                    name,
-                    parameters,
-                    when,
-                    armed: false,
-                    times,
-                })
-            })
-            .map_err(anyhow::Error::msg)?;
+        Request::FaultAdd { name, parameters, when, times } => {
+            lab.change("operator", |s| s.add_fault(Fault { name, parameters, when, armed: false, times }))
+                .map_err(anyhow::Error::msg)?;
             json!(true)
         }
         Request::FaultClear { name } => {
             let cleared = lab.change("operator", |s| s.clear_fault(&name));
             if name == "all" || name == "disk-full" {
-                let hosts: Vec<String> = lab
-                    .state()
-                    .hosts
-                    .iter()
-                    .map(|h| h.hostname.clone())
-                    .collect();
+                let hosts: Vec<String> = lab.state().hosts.iter().map(|h| h.hostname.clone()).collect();
                 hosts.iter().for_each(|host| lab.unfill(host));
             }
             json!(cleared)
@@ -146,8 +99,7 @@ fn act(lab: &Arc<Lab>, request: Request) -> Result<Value> {
             json!({ "out": out, "err": err, "rc": rc })
         }
         Request::Reboot { host } => {
-            lab.machines
-                .exec(&known(&host)?, &["systemctl".into(), "reboot".into()], "")?;
+            lab.machines.exec(&known(&host)?, &["systemctl".into(), "reboot".into()], "")?;
             json!(true)
         }
         Request::PowerCut { host } => {
@@ -221,29 +173,17 @@ fn connect(lab: &Arc<Lab>, stream: UnixStream, host: &str, port: u16) -> Result<
         let system = lab.state();
         match system.find(host) {
             Ok(at) => net::addresses(&system.topology, system.hosts[at].id).oam,
-            Err(_) if matches!(host, "oamcontroller" | "controller") => {
-                net::OAM_FLOATING.to_string()
-            }
+            Err(_) if matches!(host, "oamcontroller" | "controller") => net::OAM_FLOATING.to_string(),
             Err(_) => host.to_string(),
         }
     };
-    let target: Result<SocketAddr> = format!("{address}:{port}")
-        .parse()
-        .with_context(|| format!("{host} is no host or address of this lab"));
-    let joined = target.and_then(|target| {
-        Ok(TcpStream::connect_timeout(
-            &target,
-            Duration::from_secs(20),
-        )?)
-    });
+    let target: Result<SocketAddr> =
+        format!("{address}:{port}").parse().with_context(|| format!("{host} is no host or address of this lab"));
+    let joined = target.and_then(|target| Ok(TcpStream::connect_timeout(&target, Duration::from_secs(20))?));
     let tcp = match joined {
         Ok(tcp) => tcp,
         Err(why) => {
-            writeln!(
-                &stream,
-                "{}",
-                json!({ "error": format!("connect to {address} port {port}: {why:#}") })
-            )?;
+            writeln!(&stream, "{}", json!({ "error": format!("connect to {address} port {port}: {why:#}") }))?;
             return Ok(());
         }
     };
@@ -270,8 +210,8 @@ fn join(unix: UnixStream, tcp: TcpStream) -> Result<()> {
 
 /// Send a request to a lab and hear its answer.
 pub fn ask(places: &crate::fabric::Places, request: &Request) -> Result<Value> {
-    let stream = UnixStream::connect(places.control())
-        .context("no lab is up here; start one with `stx-lab up simplex`")?;
+    let stream =
+        UnixStream::connect(places.control()).context("no lab is up here; start one with `stx-lab up simplex`")?;
     writeln!(&stream, "{}", serde_json::to_string(request)?)?;
     let mut line = String::new();
     BufReader::new(&stream).read_line(&mut line)?;

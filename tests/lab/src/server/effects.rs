@@ -15,10 +15,18 @@ impl Lab {
         match effect {
             Effect::SyncDatabase { host } => self.sync_database(&host),
             Effect::UnlockFlags { host } => {
-                self.shell(&host, "rm -f /etc/platform/.restore_in_progress; touch /etc/platform/.initial_config_complete", &[]);
+                self.shell(
+                    &host,
+                    "rm -f /etc/platform/.restore_in_progress; touch /etc/platform/.initial_config_complete",
+                    &[],
+                );
             }
             Effect::RemoveBackup { host } => {
-                self.shell(&host, "rm -f /opt/platform-backup/upgrade_data_*.tgz /opt/platform-backup/upgrade_images_data_*", &[]);
+                self.shell(
+                    &host,
+                    "rm -f /opt/platform-backup/upgrade_data_*.tgz /opt/platform-backup/upgrade_images_data_*",
+                    &[],
+                );
             }
             slow => {
                 let lab = Arc::clone(self);
@@ -35,15 +43,9 @@ impl Lab {
             }
             Effect::Reboot { host, after_ms } => {
                 std::thread::sleep(Duration::from_millis(after_ms));
-                let _ = self
-                    .machines
-                    .exec(&host, &["systemctl".into(), "reboot".into()], "");
+                let _ = self.machines.exec(&host, &["systemctl".into(), "reboot".into()], "");
             }
-            Effect::Reinstall {
-                host,
-                release,
-                install_ms,
-            } => self.reinstall(&host, &release, install_ms),
+            Effect::Reinstall { host, release, install_ms } => self.reinstall(&host, &release, install_ms),
             _ => {}
         }
     }
@@ -54,7 +56,9 @@ impl Lab {
         argv.extend(args.iter().map(|a| (*a).to_string()));
         match self.machines.exec(host, &argv, "") {
             Ok((_, _, 0)) => {}
-            Ok((_, err, rc)) => self.note(&json!({ "kind": "error", "host": host, "error": format!("{script}: rc {rc} {err}") })),
+            Ok((_, err, rc)) => {
+                self.note(&json!({ "kind": "error", "host": host, "error": format!("{script}: rc {rc} {err}") }))
+            }
             Err(why) => self.note(&json!({ "kind": "error", "host": host, "error": format!("{why:#}") })),
         }
     }
@@ -89,10 +93,7 @@ impl Lab {
         self.sync_database(host);
         let order = {
             let system = self.state();
-            let upgrade = system
-                .upgrade
-                .as_ref()
-                .ok_or("the upgrade record is gone")?;
+            let upgrade = system.upgrade.as_ref().ok_or("the upgrade record is gone")?;
             let (from, to) = (&upgrade.from_release, &upgrade.to_release);
             Order {
                 host: host.into(),
@@ -107,11 +108,7 @@ impl Lab {
                 databases: ["postgres", "template1", "sysinv", "barbican", "fm", "keystone"].map(String::from).to_vec(),
             }
         };
-        let argv = vec![
-            PROGRAM.into(),
-            "backup".into(),
-            serde_json::to_string(&order).map_err(|e| e.to_string())?,
-        ];
+        let argv = vec![PROGRAM.into(), "backup".into(), serde_json::to_string(&order).map_err(|e| e.to_string())?];
         match self.machines.exec(host, &argv, "") {
             Ok((_, _, 0)) => Ok(()),
             Ok((_, err, _)) => Err(err.trim().to_string()),
@@ -141,13 +138,7 @@ impl Lab {
 
     /// Do what a fault does to a machine.
     pub fn strike(self: &Arc<Self>, fault: Fault) {
-        let get = |key: &str, otherwise: &str| {
-            fault
-                .parameters
-                .get(key)
-                .cloned()
-                .unwrap_or_else(|| otherwise.into())
-        };
+        let get = |key: &str, otherwise: &str| fault.parameters.get(key).cloned().unwrap_or_else(|| otherwise.into());
         let host = get("host", "controller-0");
         let (script, argument) = match fault.name.as_str() {
             "backup-corrupt" => (
@@ -170,10 +161,9 @@ impl Lab {
                  d=$(grep -o 'rootfs.diff[^}]*sha256:[0-9a-f]*' \"$f\" | sed 's/.*sha256://') && rm /var/lib/docker-distribution/blobs/sha256/\"$d\"",
                 String::new(),
             ),
-            "restore-flag-left" => (
-                "mkdir -p /etc/platform && touch /etc/platform/.restore_in_progress",
-                String::new(),
-            ),
+            "restore-flag-left" => {
+                ("mkdir -p /etc/platform && touch /etc/platform/.restore_in_progress", String::new())
+            }
             _ => return,
         };
         self.shell(&host, script, &[&argument]);

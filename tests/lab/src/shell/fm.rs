@@ -22,48 +22,19 @@ pub fn run(system: &System, call: &Invocation) -> Reply {
             );
         }
     }
-    let known = [
-        "--nowrap",
-        "--uuid",
-        "--include_suppress",
-        "--mgmt_affecting",
-        "--degrade_affecting",
-    ];
+    let known = ["--nowrap", "--uuid", "--include_suppress", "--mgmt_affecting", "--degrade_affecting"];
     if let Some(bad) = args[1..].iter().find(|a| !known.contains(a)) {
-        return Reply::fail(
-            2,
-            format!("{USAGE}fm: error: unrecognized arguments: {bad}"),
-        );
+        return Reply::fail(2, format!("{USAGE}fm: error: unrecognized arguments: {bad}"));
     }
     if call.env.get("OS_PASSWORD").is_none_or(String::is_empty) {
-        return Reply::fail(
-            1,
-            "You must provide a password via either --os-password or via env[OS_PASSWORD]",
-        );
+        return Reply::fail(1, "You must provide a password via either --os-password or via env[OS_PASSWORD]");
     }
-    if !call.local.active_units.iter().any(|u| u == "fm-api")
-        || system.clock.now() < system.api_away_until
-    {
-        return Reply::fail(
-            1,
-            "Unable to establish connection to http://192.168.204.1:18002/v1/alarms",
-        );
+    if !call.local.active_units.iter().any(|u| u == "fm-api") || system.clock.now() < system.api_away_until {
+        return Reply::fail(1, "Unable to establish connection to http://192.168.204.1:18002/v1/alarms");
     }
     let with = |flag: &str| args.contains(&flag);
-    let mut labels = vec![
-        "Alarm ID",
-        "Reason Text",
-        "Entity ID",
-        "Severity",
-        "Time Stamp",
-    ];
-    let mut fields = vec![
-        "alarm_id",
-        "reason_text",
-        "entity_instance_id",
-        "severity",
-        "timestamp",
-    ];
+    let mut labels = vec!["Alarm ID", "Reason Text", "Entity ID", "Severity", "Time Stamp"];
+    let mut fields = vec!["alarm_id", "reason_text", "entity_instance_id", "severity", "timestamp"];
     if with("--uuid") {
         labels.insert(0, "UUID");
         fields.insert(0, "uuid");
@@ -78,26 +49,12 @@ pub fn run(system: &System, call: &Invocation) -> Reply {
         labels.insert(at, "Degrade Affecting");
         fields.insert(at, "degrade_affecting");
     }
-    let mut alarms: Vec<&Alarm> = system
-        .alarms
-        .iter()
-        .filter(|a| with("--include_suppress") || !a.suppressed)
-        .collect();
+    let mut alarms: Vec<&Alarm> =
+        system.alarms.iter().filter(|a| with("--include_suppress") || !a.suppressed).collect();
     alarms.sort_by(|a, b| b.stamp.cmp(&a.stamp));
-    let rows: Vec<Vec<Cell>> = alarms
-        .iter()
-        .map(|alarm| fields.iter().map(|field| cell(alarm, field)).collect())
-        .collect();
-    Reply::ok(table::list(
-        &labels,
-        &fields,
-        &rows,
-        if with("--nowrap") {
-            None
-        } else {
-            Some(call.width)
-        },
-    ))
+    let rows: Vec<Vec<Cell>> =
+        alarms.iter().map(|alarm| fields.iter().map(|field| cell(alarm, field)).collect()).collect();
+    Reply::ok(table::list(&labels, &fields, &rows, if with("--nowrap") { None } else { Some(call.width) }))
 }
 
 fn cell(alarm: &Alarm, field: &str) -> Cell {

@@ -15,13 +15,7 @@ const OTHER_WARNING: &str = "\nWARNING: all data on this host will be lost, and 
 const SECOND_QUESTION: &str = "Type 'yes' again to confirm: ";
 
 /// Run one `host-*` command.
-pub fn run(
-    system: &mut System,
-    call: &Invocation,
-    parsed: &Parsed,
-    width: Option<usize>,
-    _on: &str,
-) -> Reply {
+pub fn run(system: &mut System, call: &Invocation, parsed: &Parsed, width: Option<usize>, _on: &str) -> Reply {
     let target = parsed.positional.first().map_or("", String::as_str);
     let done = match parsed.name.as_str() {
         "host-list" => return list(system, parsed, width),
@@ -29,9 +23,9 @@ pub fn run(
         "host-show" => system.find(target),
         "host-lock" => system.host_lock(target, parsed.force),
         "host-unlock" => system.host_unlock(target),
-        "host-swact" if system.simplex() => system.find(target).and(Err(
-            "Swact action not allowed for a simplex system.".to_string(),
-        )),
+        "host-swact" if system.simplex() => {
+            system.find(target).and(Err("Swact action not allowed for a simplex system.".to_string()))
+        }
         "host-upgrade" => {
             if system.simplex()
                 && let Some(reply) = confirm(system, call)
@@ -50,9 +44,7 @@ pub fn run(
             }
             .to_string())
         }),
-        name => Err(format!(
-            "{name} on a system with more than one host: not part of this lab"
-        )),
+        name => Err(format!("{name} on a system with more than one host: not part of this lab")),
     };
     match done {
         Ok(at) => show(system, at, parsed),
@@ -63,11 +55,7 @@ pub fn run(
 /// The question before a wipe: `Some` while it is not answered with `yes`.
 fn confirm(system: &System, call: &Invocation) -> Option<Reply> {
     let changed = system.standing_fault("host-upgrade-prompt").is_some();
-    let questions: &[&str] = if changed {
-        &[OTHER_WARNING, SECOND_QUESTION]
-    } else {
-        &[WIPE_WARNING]
-    };
+    let questions: &[&str] = if changed { &[OTHER_WARNING, SECOND_QUESTION] } else { &[WIPE_WARNING] };
     for (i, question) in questions.iter().enumerate() {
         match call.answers.get(i) {
             None if call.eof => return Some(Reply::fail(1, "EOF when reading a line")),
@@ -89,47 +77,27 @@ fn show(system: &System, at: usize, parsed: &Parsed) -> Reply {
         Some("value") => {
             let order = |name: &str| parsed.columns.iter().position(|c| c == name).unwrap_or(0);
             record.sort_by_key(|(name, _)| order(name));
-            record
-                .iter()
-                .map(|(_, value)| python(value))
-                .collect::<Vec<_>>()
-                .join(" ")
-                + "\n"
+            record.iter().map(|(_, value)| python(value)).collect::<Vec<_>>().join(" ") + "\n"
         }
         _ => {
-            let rows: Vec<(&str, Cell)> = record
-                .iter()
-                .map(|(n, v)| (n.as_str(), Cell(Some(python(v)))))
-                .collect();
+            let rows: Vec<(&str, Cell)> = record.iter().map(|(n, v)| (n.as_str(), Cell(Some(python(v))))).collect();
             table::properties(&rows, 72)
         }
     })
 }
 
 fn list(system: &System, parsed: &Parsed, width: Option<usize>) -> Reply {
-    let all = [
-        "id",
-        "hostname",
-        "personality",
-        "administrative",
-        "operational",
-        "availability",
-    ];
-    let fields: Vec<&str> = if parsed.columns.is_empty() {
-        all.to_vec()
-    } else {
-        parsed.columns.iter().map(String::as_str).collect()
-    };
+    let all = ["id", "hostname", "personality", "administrative", "operational", "availability"];
+    let fields: Vec<&str> =
+        if parsed.columns.is_empty() { all.to_vec() } else { parsed.columns.iter().map(String::as_str).collect() };
     let records: Vec<Vec<(String, Value)>> = (0..system.hosts.len())
         .map(|at| {
             let record = host_record(system, at);
             fields
                 .iter()
                 .map(|f| {
-                    let value = record
-                        .iter()
-                        .find(|(n, _)| n == f)
-                        .map_or(Value::String(String::new()), |(_, v)| v.clone());
+                    let value =
+                        record.iter().find(|(n, _)| n == f).map_or(Value::String(String::new()), |(_, v)| v.clone());
                     ((*f).to_string(), value)
                 })
                 .collect()
@@ -147,29 +115,13 @@ fn list(system: &System, parsed: &Parsed, width: Option<usize>) -> Reply {
         }
         Some("value") => records
             .iter()
-            .map(|record| {
-                record
-                    .iter()
-                    .map(|(_, v)| python(v))
-                    .collect::<Vec<_>>()
-                    .join(" ")
-                    + "\n"
-            })
+            .map(|record| record.iter().map(|(_, v)| python(v)).collect::<Vec<_>>().join(" ") + "\n")
             .collect(),
         _ => {
             let rows: Vec<Vec<Cell>> = records
                 .iter()
                 .map(|record| {
-                    record
-                        .iter()
-                        .map(|(_, v)| {
-                            if v.is_null() {
-                                Cell(None)
-                            } else {
-                                python(v).into()
-                            }
-                        })
-                        .collect()
+                    record.iter().map(|(_, v)| if v.is_null() { Cell(None) } else { python(v).into() }).collect()
                 })
                 .collect();
             table::list(&fields, &fields, &rows, width)
@@ -178,13 +130,7 @@ fn list(system: &System, parsed: &Parsed, width: Option<usize>) -> Reply {
 }
 
 fn upgrade_list(system: &System, width: Option<usize>) -> Reply {
-    let labels = [
-        "id",
-        "hostname",
-        "personality",
-        "running_release",
-        "target_release",
-    ];
+    let labels = ["id", "hostname", "personality", "running_release", "target_release"];
     let rows: Vec<Vec<Cell>> = system
         .hosts
         .iter()

@@ -20,22 +20,13 @@ pub fn run(system: &mut System, parsed: &Parsed, width: Option<usize>) -> Reply 
                 .iter()
                 .map(|v| {
                     let (state, target) = system.kube_version_state(&v.version);
-                    vec![
-                        (&v.version).into(),
-                        python(&json!(target)).into(),
-                        state.into(),
-                    ]
+                    vec![(&v.version).into(), python(&json!(target)).into(), state.into()]
                 })
                 .collect();
             Reply::ok(table::list(&labels, &labels, &rows, width))
         }
         "kube-version-show" => version_show(system, target),
-        "kube-upgrade-show" => Reply::ok(
-            system
-                .kube_upgrade
-                .as_ref()
-                .map_or(format!("{NONE}\n"), upgrade_table),
-        ),
+        "kube-upgrade-show" => Reply::ok(system.kube_upgrade.as_ref().map_or(format!("{NONE}\n"), upgrade_table)),
         "kube-upgrade-delete" => match system.kube_upgrade_delete() {
             Ok(()) => Reply::ok("Kubernetes upgrade deleted\n"),
             Err(refusal) => Reply::fail(1, refusal),
@@ -47,10 +38,7 @@ pub fn run(system: &mut System, parsed: &Parsed, width: Option<usize>) -> Reply 
         }
         "kube-upgrade-start" => start(system, target, parsed.force),
         _ if system.kube_upgrade.is_none() => Reply::fail(1, NONE),
-        name => Reply::fail(
-            1,
-            format!("{name}: Kubernetes upgrades are not part of this lab yet"),
-        ),
+        name => Reply::fail(1, format!("{name}: Kubernetes upgrades are not part of this lab yet")),
     }
 }
 
@@ -59,10 +47,7 @@ fn start(system: &System, version: &str, force: bool) -> Reply {
         return Reply::fail(1, format!("Kubernetes version {version} is not available"));
     };
     if system.upgrade.is_some() {
-        return Reply::fail(
-            1,
-            "A kubernetes upgrade cannot be done while a platform upgrade is in progress",
-        );
+        return Reply::fail(1, "A kubernetes upgrade cannot be done while a platform upgrade is in progress");
     }
     if system.kube_upgrade.is_some() {
         return Reply::fail(1, "A kubernetes upgrade is already in progress");
@@ -71,24 +56,16 @@ fn start(system: &System, version: &str, force: bool) -> Reply {
     if !wanted.upgrade_from.iter().any(|v| v == running) {
         return Reply::fail(
             1,
-            format!(
-                "The installed Kubernetes version {running} cannot upgrade to version {version}"
-            ),
+            format!("The installed Kubernetes version {running} cannot upgrade to version {version}"),
         );
     }
-    if !system
-        .health(crate::system::health::Query::Kube, force)
-        .passes
-    {
+    if !system.health(crate::system::health::Query::Kube, force).passes {
         return Reply::fail(
             1,
             "System is not in a valid state for kubernetes upgrade. Run system health-query-kube-upgrade for more details.",
         );
     }
-    Reply::fail(
-        1,
-        "kube-upgrade-start: Kubernetes upgrades are not part of this lab yet",
-    )
+    Reply::fail(1, "kube-upgrade-start: Kubernetes upgrades are not part of this lab yet")
 }
 
 fn version_show(system: &System, version: &str) -> Reply {
@@ -98,14 +75,8 @@ fn version_show(system: &System, version: &str) -> Reply {
     let (state, target) = system.kube_version_state(version);
     Reply::ok(table::properties(
         &[
-            (
-                "applied_patches",
-                python(&json!(record.applied_patches)).into(),
-            ),
-            (
-                "available_patches",
-                python(&json!(record.available_patches)).into(),
-            ),
+            ("applied_patches", python(&json!(record.applied_patches)).into()),
+            ("available_patches", python(&json!(record.available_patches)).into()),
             ("downgrade_to", "[]".into()),
             ("state", state.into()),
             ("target", python(&json!(target)).into()),
@@ -131,15 +102,8 @@ fn upgrade_table(upgrade: &KubeUpgrade) -> String {
 }
 
 fn host_list(system: &System, width: Option<usize>) -> Reply {
-    let labels = [
-        "id",
-        "hostname",
-        "personality",
-        "target_version",
-        "control_plane_version",
-        "kubelet_version",
-        "status",
-    ];
+    let labels =
+        ["id", "hostname", "personality", "target_version", "control_plane_version", "kubelet_version", "status"];
     let rows: Vec<Vec<Cell>> = system
         .hosts
         .iter()

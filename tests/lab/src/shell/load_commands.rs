@@ -18,21 +18,15 @@ pub fn run(system: &mut System, call: &Invocation, parsed: &Parsed, width: Optio
     match parsed.name.as_str() {
         "load-list" => {
             let labels = ["id", "state", "software_version"];
-            let rows: Vec<Vec<Cell>> = system
-                .loads
-                .iter()
-                .map(|l| vec![l.id.into(), (&l.state).into(), (&l.version).into()])
-                .collect();
+            let rows: Vec<Vec<Cell>> =
+                system.loads.iter().map(|l| vec![l.id.into(), (&l.state).into(), (&l.version).into()]).collect();
             Reply::ok(table::list(&labels, &labels, &rows, width))
         }
         "load-show" => match system.loads.iter().find(|l| l.id.to_string() == target) {
             Some(load) => Reply::ok(load_table(load)),
             None => Reply::fail(1, format!("Load {target} could not be found.")),
         },
-        "load-delete" => match target
-            .parse()
-            .map_err(|_| format!("Load {target} could not be found."))
-        {
+        "load-delete" => match target.parse().map_err(|_| format!("Load {target} could not be found.")) {
             Ok(id) => match system.load_delete(id) {
                 Ok(()) => Reply::ok(format!("Deleted load: load {id}\n")),
                 Err(refusal) => Reply::fail(1, refusal),
@@ -48,11 +42,7 @@ fn import(system: &mut System, call: &Invocation, parsed: &Parsed) -> Reply {
     for (i, path) in parsed.positional.iter().enumerate() {
         let seen = call.local.files.get(path).cloned().unwrap_or_default();
         if !seen.exists {
-            let full = if path.starts_with('/') {
-                path.clone()
-            } else {
-                format!("{}/{path}", call.cwd)
-            };
+            let full = if path.starts_with('/') { path.clone() } else { format!("{}/{path}", call.cwd) };
             return Reply::fail(1, format!("File {full} does not exist."));
         }
         if i == 0 {
@@ -68,22 +58,12 @@ fn import(system: &mut System, call: &Invocation, parsed: &Parsed) -> Reply {
     }
     let mut reply = match system.load_import(&image) {
         Ok(id) => {
-            let load = system
-                .loads
-                .iter()
-                .find(|l| l.id == id)
-                .map(load_table)
-                .unwrap_or_default();
+            let load = system.loads.iter().find(|l| l.id == id).map(load_table).unwrap_or_default();
             Reply::ok(format!("\n{load}"))
         }
-        Err(refusal) => Reply {
-            out: "\n".into(),
-            ..Reply::fail(1, format!("Load import failed. Reason: {refusal}"))
-        },
+        Err(refusal) => Reply { out: "\n".into(), ..Reply::fail(1, format!("Load import failed. Reason: {refusal}")) },
     };
-    reply
-        .out
-        .insert_str(0, "This operation will take a while. Please wait.\n.");
+    reply.out.insert_str(0, "This operation will take a while. Please wait.\n.");
     reply
 }
 
@@ -113,11 +93,7 @@ pub fn upgrade(system: &mut System, call: &Invocation, parsed: &Parsed) -> Reply
         "upgrade-activate" => system.upgrade_activate(),
         "upgrade-complete" | "upgrade-abort-complete" => system.upgrade_complete(),
         _ => {
-            let question = if system.simplex() {
-                ABORT_SIMPLEX
-            } else {
-                ABORT
-            };
+            let question = if system.simplex() { ABORT_SIMPLEX } else { ABORT };
             match call.answers.first() {
                 None if call.eof => return Reply::fail(1, "EOF when reading a line"),
                 None => return Reply::ask(question),
@@ -127,13 +103,7 @@ pub fn upgrade(system: &mut System, call: &Invocation, parsed: &Parsed) -> Reply
         }
     };
     match done {
-        Ok(()) => Reply::ok(
-            system
-                .upgrade
-                .as_ref()
-                .map(upgrade_table)
-                .unwrap_or_default(),
-        ),
+        Ok(()) => Reply::ok(system.upgrade.as_ref().map(upgrade_table).unwrap_or_default()),
         Err(refusal) => Reply::fail(1, refusal),
     }
 }

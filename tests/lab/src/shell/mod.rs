@@ -82,10 +82,7 @@ pub struct Reply {
 impl Reply {
     /// Success with text on standard output.
     pub fn ok(out: impl Into<String>) -> Reply {
-        Reply {
-            out: out.into(),
-            ..Reply::default()
-        }
+        Reply { out: out.into(), ..Reply::default() }
     }
 
     /// Failure with one line on standard error.
@@ -94,18 +91,11 @@ impl Reply {
         if !err.ends_with('\n') {
             err.push('\n');
         }
-        Reply {
-            err,
-            rc,
-            ..Reply::default()
-        }
+        Reply { err, rc, ..Reply::default() }
     }
 
     /// Ask a question first.
     pub fn ask(question: impl Into<String>) -> Reply {
-        Reply {
-            ask: Some(question.into()),
-            ..Reply::default()
-        }
+        Reply { ask: Some(question.into()), ..Reply::default() }
     }
 }

@@ -13,11 +13,7 @@ pub fn run(system: &mut System, call: &Invocation, host: &str) -> Reply {
     if !matches!(command, "query" | "query-hosts" | "what-requires") && call.uid != 0 {
         return Reply::fail(1, "Error: Command must be run as sudo or root");
     }
-    let ids: Vec<&str> = args[1..]
-        .iter()
-        .copied()
-        .filter(|a| !a.starts_with('-'))
-        .collect();
+    let ids: Vec<&str> = args[1..].iter().copied().filter(|a| !a.starts_with('-')).collect();
     match command {
         "query" => Reply::ok(query(system)),
         "query-hosts" => Reply::ok(query_hosts(system)),
@@ -25,9 +21,7 @@ pub fn run(system: &mut System, call: &Invocation, host: &str) -> Reply {
         "apply" => apply(system, &ids, args.contains(&"--all")),
         "remove" => one_by_one(&ids, |id| remove(system, id)),
         "delete" => one_by_one(&ids, |id| delete(system, id)),
-        "host-install" | "host-install-async" => {
-            host_install(system, ids.first().copied().unwrap_or(""), command)
-        }
+        "host-install" | "host-install-async" => host_install(system, ids.first().copied().unwrap_or(""), command),
         "install-local" => {
             if let Ok(at) = system.find(host) {
                 system.hosts[at].patch_current = true;
@@ -40,35 +34,17 @@ pub fn run(system: &mut System, call: &Invocation, host: &str) -> Reply {
 }
 
 fn columns(head: &[&str], rows: &[Vec<String>]) -> String {
-    let widths: Vec<usize> = (0..head.len())
-        .map(|i| {
-            rows.iter()
-                .map(|r| r[i].len())
-                .chain([head[i].len()])
-                .max()
-                .unwrap_or(0)
-        })
-        .collect();
+    let widths: Vec<usize> =
+        (0..head.len()).map(|i| rows.iter().map(|r| r[i].len()).chain([head[i].len()]).max().unwrap_or(0)).collect();
     let line = |cells: Vec<String>| cells.join("  ").trim_end().to_string() + "\n";
-    let mut out = line(
-        head.iter()
-            .zip(&widths)
-            .map(|(h, &w)| format!("{h:^w$}"))
-            .collect(),
-    );
+    let mut out = line(head.iter().zip(&widths).map(|(h, &w)| format!("{h:^w$}")).collect());
     out.push_str(&line(widths.iter().map(|w| "=".repeat(*w)).collect()));
     for row in rows {
         out.push_str(&line(
             row.iter()
                 .zip(&widths)
                 .enumerate()
-                .map(|(i, (c, &w))| {
-                    if i == 0 {
-                        format!("{c:<w$}")
-                    } else {
-                        format!("{c:^w$}")
-                    }
-                })
+                .map(|(i, (c, &w))| if i == 0 { format!("{c:<w$}") } else { format!("{c:^w$}") })
                 .collect(),
         ));
     }
@@ -80,12 +56,7 @@ fn query(system: &System) -> String {
         .patches
         .iter()
         .map(|p| {
-            vec![
-                p.id.clone(),
-                if p.reboot_required { "Y" } else { "N" }.into(),
-                p.release.clone(),
-                p.state.clone(),
-            ]
+            vec![p.id.clone(), if p.reboot_required { "Y" } else { "N" }.into(), p.release.clone(), p.state.clone()]
         })
         .collect();
     columns(&["Patch ID", "RR", "Release", "Patch State"], &rows)
@@ -107,17 +78,7 @@ fn query_hosts(system: &System) -> String {
             ]
         })
         .collect();
-    columns(
-        &[
-            "Hostname",
-            "IP Address",
-            "Patch Current",
-            "Reboot Required",
-            "Release",
-            "State",
-        ],
-        &rows,
-    )
+    columns(&["Hostname", "IP Address", "Patch Current", "Reboot Required", "Release", "State"], &rows)
 }
 
 fn upload(system: &mut System, call: &Invocation, files: &[&str]) -> Reply {
@@ -126,29 +87,13 @@ fn upload(system: &mut System, call: &Invocation, files: &[&str]) -> Reply {
         if !call.local.files.get(*file).is_some_and(|seen| seen.exists) {
             return Reply::fail(1, format!("File does not exist: {file}"));
         }
-        let id = file
-            .rsplit('/')
-            .next()
-            .unwrap_or(file)
-            .trim_end_matches(".patch")
-            .to_string();
+        let id = file.rsplit('/').next().unwrap_or(file).trim_end_matches(".patch").to_string();
         if system.patches.iter().any(|p| p.id == id) {
-            out.push_str(&format!(
-                "{id} is already imported. Updated metadata only\n"
-            ));
+            out.push_str(&format!("{id} is already imported. Updated metadata only\n"));
         } else {
-            let reboot_required = call
-                .local
-                .files
-                .get(*file)
-                .is_some_and(|f| f.text.contains("reboot_required=Y"));
+            let reboot_required = call.local.files.get(*file).is_some_and(|f| f.text.contains("reboot_required=Y"));
             let release = system.info.software_version.clone();
-            system.patches.push(Patch {
-                id: id.clone(),
-                reboot_required,
-                release,
-                state: "Available".into(),
-            });
+            system.patches.push(Patch { id: id.clone(), reboot_required, release, state: "Available".into() });
             system.changed(format!("patch-uploaded {id}"));
             out.push_str(&format!("{id} is now available\n"));
         }
@@ -158,12 +103,7 @@ fn upload(system: &mut System, call: &Invocation, files: &[&str]) -> Reply {
 
 fn apply(system: &mut System, ids: &[&str], all: bool) -> Reply {
     let ids: Vec<String> = if all {
-        system
-            .patches
-            .iter()
-            .filter(|p| p.state == "Available")
-            .map(|p| p.id.clone())
-            .collect()
+        system.patches.iter().filter(|p| p.state == "Available").map(|p| p.id.clone()).collect()
     } else {
         ids.iter().map(|id| (*id).to_string()).collect()
     };
@@ -171,9 +111,7 @@ fn apply(system: &mut System, ids: &[&str], all: bool) -> Reply {
     for id in ids {
         match system.patches.iter_mut().find(|p| p.id == id) {
             None => return Reply::fail(1, format!("Patch {id} does not exist")),
-            Some(patch) if patch.state != "Available" => {
-                out.push_str(&format!("{id} is already in the repo\n"))
-            }
+            Some(patch) if patch.state != "Available" => out.push_str(&format!("{id} is already in the repo\n")),
             Some(patch) => {
                 patch.state = "Partial-Apply".into();
                 let reboot = patch.reboot_required;
@@ -195,10 +133,7 @@ fn one_by_one(ids: &[&str], mut each: impl FnMut(&str) -> Result<String, String>
         match each(id) {
             Ok(text) => out.push_str(&format!("{text}\n")),
             Err(text) => {
-                return Reply {
-                    out,
-                    ..Reply::fail(1, text)
-                };
+                return Reply { out, ..Reply::fail(1, text) };
             }
         }
     }
@@ -206,11 +141,7 @@ fn one_by_one(ids: &[&str], mut each: impl FnMut(&str) -> Result<String, String>
 }
 
 fn remove(system: &mut System, id: &str) -> Result<String, String> {
-    let patch = system
-        .patches
-        .iter_mut()
-        .find(|p| p.id == id)
-        .ok_or(format!("Patch {id} does not exist"))?;
+    let patch = system.patches.iter_mut().find(|p| p.id == id).ok_or(format!("Patch {id} does not exist"))?;
     patch.state = "Available".into();
     for host in &mut system.hosts {
         host.patch_current = false;
@@ -220,11 +151,7 @@ fn remove(system: &mut System, id: &str) -> Result<String, String> {
 }
 
 fn delete(system: &mut System, id: &str) -> Result<String, String> {
-    let at = system
-        .patches
-        .iter()
-        .position(|p| p.id == id)
-        .ok_or(format!("Patch {id} does not exist"))?;
+    let at = system.patches.iter().position(|p| p.id == id).ok_or(format!("Patch {id} does not exist"))?;
     if system.patches[at].state != "Available" {
         return Err(format!("Patch {id} not in Available state"));
     }
@@ -243,19 +170,12 @@ fn host_install(system: &mut System, name: &str, command: &str) -> Reply {
         return Reply::ok(format!("Patch installation request sent to {host}.\n"));
     }
     if system.hosts[at].reboot_needed && system.hosts[at].administrative != "locked" {
-        return Reply {
-            out: "..\n".into(),
-            ..Reply::fail(1, "Installation rejected. Node must be locked")
-        };
+        return Reply { out: "..\n".into(), ..Reply::fail(1, "Installation rejected. Node must be locked") };
     }
     system.hosts[at].patch_current = true;
     system.hosts[at].reboot_needed = false;
     if system.hosts.iter().all(|h| h.patch_current) {
-        for patch in system
-            .patches
-            .iter_mut()
-            .filter(|p| p.state == "Partial-Apply")
-        {
+        for patch in system.patches.iter_mut().filter(|p| p.state == "Partial-Apply") {
             patch.state = "Applied".into();
         }
     }

@@ -10,28 +10,14 @@ pub fn run(system: &System, parsed: &Parsed, width: Option<usize>) -> Reply {
     let target = parsed.positional.first().map_or("", String::as_str);
     match parsed.name.as_str() {
         "application-list" => {
-            let labels = [
-                "application",
-                "version",
-                "manifest name",
-                "manifest file",
-                "status",
-                "progress",
-            ];
+            let labels = ["application", "version", "manifest name", "manifest file", "status", "progress"];
             let rows: Vec<Vec<Cell>> = system
                 .apps
                 .iter()
                 .map(|a| {
-                    [
-                        &a.name,
-                        &a.version,
-                        &a.manifest_name,
-                        &a.manifest_file,
-                        &a.status,
-                        &a.progress,
-                    ]
-                    .map(Cell::from)
-                    .to_vec()
+                    [&a.name, &a.version, &a.manifest_name, &a.manifest_file, &a.status, &a.progress]
+                        .map(Cell::from)
+                        .to_vec()
                 })
                 .collect();
             Reply::ok(table::list(&labels, &labels, &rows, width))
@@ -52,25 +38,12 @@ pub fn run(system: &System, parsed: &Parsed, width: Option<usize>) -> Reply {
                 ];
                 let chosen: Vec<(&str, Cell)> = rows
                     .into_iter()
-                    .filter(|(name, _)| {
-                        parsed.columns.is_empty() || parsed.columns.iter().any(|c| c == name)
-                    })
+                    .filter(|(name, _)| parsed.columns.is_empty() || parsed.columns.iter().any(|c| c == name))
                     .collect();
                 Reply::ok(match parsed.format.as_deref() {
-                    Some("value") => {
-                        chosen
-                            .iter()
-                            .map(|(_, c)| c.text())
-                            .collect::<Vec<_>>()
-                            .join(" ")
-                            + "\n"
-                    }
+                    Some("value") => chosen.iter().map(|(_, c)| c.text()).collect::<Vec<_>>().join(" ") + "\n",
                     Some("yaml") => {
-                        chosen
-                            .iter()
-                            .map(|(n, c)| format!("{n}: {}\n", c.text()))
-                            .collect::<String>()
-                            + "\n"
+                        chosen.iter().map(|(n, c)| format!("{n}: {}\n", c.text())).collect::<String>() + "\n"
                     }
                     _ => table::properties(&chosen, 72),
                 })
@@ -81,13 +54,7 @@ pub fn run(system: &System, parsed: &Parsed, width: Option<usize>) -> Reply {
             let rows: Vec<Vec<Cell>> = system
                 .certificates
                 .iter()
-                .map(|c| {
-                    vec![
-                        (&c.uuid).into(),
-                        (&c.certtype).into(),
-                        (&c.expiry_date).into(),
-                    ]
-                })
+                .map(|c| vec![(&c.uuid).into(), (&c.certtype).into(), (&c.expiry_date).into()])
                 .collect();
             Reply::ok(table::list(&labels, &labels, &rows, width))
         }

@@ -52,14 +52,8 @@ const GROUPS: &[&str] = &[
     "storage-services",
     "vim-services",
 ];
-const DRBD: &[&str] = &[
-    "drbd-pgsql",
-    "drbd-rabbit",
-    "drbd-platform",
-    "drbd-extension",
-    "drbd-etcd",
-    "drbd-dockerdistribution",
-];
+const DRBD: &[&str] =
+    &["drbd-pgsql", "drbd-rabbit", "drbd-platform", "drbd-extension", "drbd-etcd", "drbd-dockerdistribution"];
 
 /// Run one of the service manager's commands, or a storage overview.
 pub fn run(system: &System, call: &Invocation) -> Reply {
@@ -78,27 +72,15 @@ pub fn run(system: &System, call: &Invocation) -> Reply {
             _ => Reply::fail(1, format!("usage: {program} service <service-name>")),
         },
         "drbd-overview" => Reply::ok(drbd(system)),
-        _ => Reply::ok(if args.contains(&"health") {
-            "HEALTH_OK\n"
-        } else {
-            "  cluster:\n    health: HEALTH_OK\n"
-        }),
+        _ => Reply::ok(if args.contains(&"health") { "HEALTH_OK\n" } else { "  cluster:\n    health: HEALTH_OK\n" }),
     }
 }
 
 /// Services are active when the host that runs them is enabled, or at least the platform answers.
 fn state(system: &System, service: &str) -> &'static str {
-    let enabled = system
-        .hosts
-        .iter()
-        .any(|h| h.hostname == system.active && h.operational == "enabled");
+    let enabled = system.hosts.iter().any(|h| h.hostname == system.active && h.operational == "enabled");
     // What needs the worker side of the host is off while the host is locked.
-    if enabled
-        || !matches!(
-            service,
-            "vim" | "vim-api" | "vim-webserver" | "pci-irq-affinity-agent"
-        )
-    {
+    if enabled || !matches!(service, "vim" | "vim-api" | "vim-webserver" | "pci-irq-affinity-agent") {
         "enabled-active"
     } else {
         "disabled"
@@ -113,11 +95,7 @@ fn dump(system: &System) -> String {
     }
     out.push_str(&format!("{rule}\n\n-Services{}\n", "-".repeat(69)));
     for service in SERVICES {
-        out.push_str(&format!(
-            "{service:<32} {:<20} {:<20}\n",
-            "enabled-active",
-            state(system, service)
-        ));
+        out.push_str(&format!("{service:<32} {:<20} {:<20}\n", "enabled-active", state(system, service)));
     }
     out.push_str(&format!("{rule}\n"));
     out
@@ -125,27 +103,15 @@ fn dump(system: &System) -> String {
 
 fn query(system: &System, args: &[&str], up: bool) -> Reply {
     match args {
-        ["service", name] if !up || !SERVICES.contains(name) => {
-            Reply::ok(format!("{name} is disabled.\n"))
-        }
+        ["service", name] if !up || !SERVICES.contains(name) => Reply::ok(format!("{name} is disabled.\n")),
         ["service", name] => Reply::ok(format!("{name} is {}\n", state(system, name))),
-        ["service-group", name] => Reply::ok(format!(
-            "{name} {}\n",
-            if up { "active" } else { "disabled" }
-        )),
+        ["service-group", name] => Reply::ok(format!("{name} {}\n", if up { "active" } else { "disabled" })),
         _ => Reply::fail(1, "usage: sm-query [service|service-group] <name>"),
     }
 }
 
 /// On simplex the resources have no peer.
 fn drbd(system: &System) -> String {
-    let state = if system.simplex() {
-        "Unconfigured . ."
-    } else {
-        "Connected Primary/Secondary UpToDate/UpToDate"
-    };
-    DRBD.iter()
-        .enumerate()
-        .map(|(i, name)| format!(" {i}:{name}/0  {state}\n"))
-        .collect()
+    let state = if system.simplex() { "Unconfigured . ." } else { "Connected Primary/Secondary UpToDate/UpToDate" };
+    DRBD.iter().enumerate().map(|(i, name)| format!(" {i}:{name}/0  {state}\n")).collect()
 }

@@ -23,14 +23,9 @@ pub fn run(system: &mut System, call: &Invocation, host: &str) -> Reply {
     }
     let mut reply = dispatch(system, call, &parsed, host);
     if let Some(fault) = system.standing_fault("command-hangs")
-        && fault
-            .parameters
-            .get("command")
-            .map_or("upgrade-show", String::as_str)
-            == parsed.name
+        && fault.parameters.get("command").map_or("upgrade-show", String::as_str) == parsed.name
     {
-        reply.hang_ms =
-            (crate::system::upgrade::number(&fault.parameters, "seconds", 30.0) * 1000.0) as u64;
+        reply.hang_ms = (crate::system::upgrade::number(&fault.parameters, "seconds", 30.0) * 1000.0) as u64;
         system.take_fault("command-hangs");
     }
     reply
@@ -39,28 +34,13 @@ pub fn run(system: &mut System, call: &Invocation, host: &str) -> Reply {
 /// Credentials, Keystone, API: the refusals before any command is looked at.
 fn reach(system: &System, call: &Invocation, parsed: &Parsed) -> Result<(), String> {
     let setting = |name: &str| -> Option<&str> {
-        let given = parsed
-            .os
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str());
-        given
-            .or_else(|| call.env.get(name).map(String::as_str))
-            .filter(|value| !value.is_empty())
+        let given = parsed.os.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        given.or_else(|| call.env.get(name).map(String::as_str)).filter(|value| !value.is_empty())
     };
     for (name, option) in [
-        (
-            "OS_USERNAME",
-            "a username via either --os-username or via env[OS_USERNAME]",
-        ),
-        (
-            "OS_PASSWORD",
-            "a password via either --os-password or via env[OS_PASSWORD]",
-        ),
-        (
-            "OS_AUTH_URL",
-            "an auth url via either --os-auth-url or via env[OS_AUTH_URL]",
-        ),
+        ("OS_USERNAME", "a username via either --os-username or via env[OS_USERNAME]"),
+        ("OS_PASSWORD", "a password via either --os-password or via env[OS_PASSWORD]"),
+        ("OS_AUTH_URL", "an auth url via either --os-auth-url or via env[OS_AUTH_URL]"),
     ] {
         if setting(name).is_none() {
             return Err(format!("You must provide {option}"));
@@ -70,15 +50,10 @@ fn reach(system: &System, call: &Invocation, parsed: &Parsed) -> Result<(), Stri
     if !running("keystone") || !call.local.database {
         return Err(refused(KEYSTONE, "/v3/auth/tokens"));
     }
-    if setting("OS_USERNAME") != Some("admin")
-        || setting("OS_PASSWORD") != Some(system.admin_password.as_str())
-    {
+    if setting("OS_USERNAME") != Some("admin") || setting("OS_PASSWORD") != Some(system.admin_password.as_str()) {
         return Err("Invalid Identity credentials.".into());
     }
-    if !running("sysinv-api")
-        || system.clock.now() < system.api_away_until
-        || !system.database_present
-    {
+    if !running("sysinv-api") || system.clock.now() < system.api_away_until || !system.database_present {
         return Err(refused(API, &format!("/v1/{}", path_of(&parsed.name))));
     }
     Ok(())
@@ -114,9 +89,7 @@ fn dispatch(system: &mut System, call: &Invocation, parsed: &Parsed, host: &str)
         "health-query" => Reply::ok(system.health(Query::Plain, false).text),
         "health-query-upgrade" => Reply::ok(system.health(Query::Upgrade, false).text),
         "health-query-kube-upgrade" => Reply::ok(system.health(Query::Kube, false).text),
-        name if name.starts_with("host-") => {
-            super::host_commands::run(system, call, parsed, width, host)
-        }
+        name if name.starts_with("host-") => super::host_commands::run(system, call, parsed, width, host),
         name if name.starts_with("load-") => super::load_commands::run(system, call, parsed, width),
         name if name.starts_with("upgrade-") => super::load_commands::upgrade(system, call, parsed),
         name if name.starts_with("kube-") => super::kube_commands::run(system, parsed, width),
@@ -124,9 +97,7 @@ fn dispatch(system: &mut System, call: &Invocation, parsed: &Parsed, host: &str)
             super::platform::run(system, parsed, width)
         }
         "restore-start" => Reply::ok(format!("{}\n", system.restore_start())),
-        "restore-show" if system.restore_in_progress => {
-            Reply::ok("Restore procedure is in progress\n")
-        }
+        "restore-show" if system.restore_in_progress => Reply::ok("Restore procedure is in progress\n"),
         "restore-show" => Reply::ok("Restore procedure is not in progress\n"),
         "restore-complete" => Reply::ok(format!("{}\n", system.restore_complete())),
         name => Reply::fail(1, format!("{name}: not part of this lab")),
@@ -138,9 +109,7 @@ fn width(system: &System, call: &Invocation, parsed: &Parsed) -> Option<usize> {
     if parsed.nowrap {
         return None;
     }
-    let narrow = system
-        .standing_fault("wrap")
-        .map(|f| crate::system::upgrade::number(&f.parameters, "columns", 60.0));
+    let narrow = system.standing_fault("wrap").map(|f| crate::system::upgrade::number(&f.parameters, "columns", 60.0));
     Some(narrow.map_or(call.width, |columns| columns as usize))
 }
 
@@ -182,11 +151,7 @@ pub fn host_record(system: &System, at: usize) -> Vec<(String, Value)> {
         capabilities.insert("is_max_cpu_configurable".into(), json!("not-configurable"));
     }
     if host.personality == "controller" {
-        let role = if host.hostname == system.active {
-            "Controller-Active"
-        } else {
-            "Controller-Standby"
-        };
+        let role = if host.hostname == system.active { "Controller-Active" } else { "Controller-Standby" };
         capabilities.insert("Personality".into(), json!(role));
     }
     let mut record = vec![
@@ -241,18 +206,11 @@ pub fn host_record(system: &System, at: usize) -> Vec<(String, Value)> {
         record.push(("subfunctions", json!(host.subfunctions)));
     }
     record.sort_by(|a, b| a.0.cmp(b.0));
-    record
-        .into_iter()
-        .map(|(name, value)| (name.to_string(), value))
-        .collect()
+    record.into_iter().map(|(name, value)| (name.to_string(), value)).collect()
 }
 
 fn uptime(system: &System, booted_at: f64) -> u64 {
-    if booted_at == 0.0 {
-        0
-    } else {
-        ((clock::real_now() - booted_at) * system.clock.rate) as u64
-    }
+    if booted_at == 0.0 { 0 } else { ((clock::real_now() - booted_at) * system.clock.rate) as u64 }
 }
 
 /// A value as Python prints it.
@@ -263,16 +221,10 @@ pub fn python(value: &Value) -> String {
         Value::Bool(false) => "False".into(),
         Value::String(text) => text.clone(),
         Value::Object(map) => {
-            let inner: Vec<String> = map
-                .iter()
-                .map(|(k, v)| format!("'{k}': {}", quoted(v)))
-                .collect();
+            let inner: Vec<String> = map.iter().map(|(k, v)| format!("'{k}': {}", quoted(v))).collect();
             format!("{{{}}}", inner.join(", "))
         }
-        Value::Array(list) => format!(
-            "[{}]",
-            list.iter().map(quoted).collect::<Vec<_>>().join(", ")
-        ),
+        Value::Array(list) => format!("[{}]", list.iter().map(quoted).collect::<Vec<_>>().join(", ")),
         Value::Number(number) => number.to_string(),
     }
 }
@@ -294,8 +246,7 @@ pub fn yaml(record: &[(String, Value)], indent: usize) -> String {
         match value {
             Value::Object(map) if !map.is_empty() => {
                 out.push_str(&format!("{pad}{key}:\n"));
-                let inner: Vec<(String, Value)> =
-                    map.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+                let inner: Vec<(String, Value)> = map.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
                 out.push_str(&yaml(&inner, indent + 2));
             }
             _ => out.push_str(&format!("{pad}{key}: {}\n", yaml_scalar(value))),
@@ -319,21 +270,13 @@ fn yaml_scalar(value: &Value) -> String {
                     "null" | "true" | "false" | "yes" | "no" | "on" | "off" | "~"
                 )
                 || text.contains(": ")
-                || text.starts_with([
-                    '{', '[', '\'', '"', '&', '*', '!', '%', '@', '`', '#', '|', '>',
-                ])
+                || text.starts_with(['{', '[', '\'', '"', '&', '*', '!', '%', '@', '`', '#', '|', '>'])
                 || looks_like_a_stamp(text);
-            if ambiguous {
-                format!("'{}'", text.replace('\'', "''"))
-            } else {
-                text.clone()
-            }
+            if ambiguous { format!("'{}'", text.replace('\'', "''")) } else { text.clone() }
         }
     }
 }
 
 fn looks_like_a_stamp(text: &str) -> bool {
-    text.len() > 10
-        && text.as_bytes()[4] == b'-'
-        && text.as_bytes()[..4].iter().all(u8::is_ascii_digit)
+    text.len() > 10 && text.as_bytes()[4] == b'-' && text.as_bytes()[..4].iter().all(u8::is_ascii_digit)
 }

@@ -43,19 +43,12 @@ pub fn list(labels: &[&str], fields: &[&str], rows: &[Vec<Cell>], width: Option<
         return "\n".into();
     }
     let plain_labels: Vec<String> = labels.iter().map(|label| (*label).to_string()).collect();
-    let plain: Vec<Vec<String>> = rows
-        .iter()
-        .map(|row| row.iter().map(Cell::text).collect())
-        .collect();
+    let plain: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(Cell::text).collect()).collect();
     let Some(width) = width else {
         return draw(&plain_labels, &plain);
     };
     let widths = column_widths(labels, fields, rows, width);
-    let head: Vec<String> = plain_labels
-        .iter()
-        .zip(&widths)
-        .map(|(label, &w)| fill(label, w))
-        .collect();
+    let head: Vec<String> = plain_labels.iter().zip(&widths).map(|(label, &w)| fill(label, w)).collect();
     let body: Vec<Vec<String>> = plain
         .iter()
         .map(|row| {
@@ -64,26 +57,14 @@ pub fn list(labels: &[&str], fields: &[&str], rows: &[Vec<Cell>], width: Option<
                 .map(|(text, &w)| {
                     let wrapped = fill(text, w);
                     // A wrapped cell is followed by a blank line, for the eye.
-                    if wrapped == *text {
-                        wrapped
-                    } else {
-                        format!("{wrapped}\n{}", " ".repeat(w.saturating_sub(1)))
-                    }
+                    if wrapped == *text { wrapped } else { format!("{wrapped}\n{}", " ".repeat(w.saturating_sub(1))) }
                 })
                 .collect()
         })
         .collect();
     let drawn = draw(&head, &body);
-    let drawn_width = drawn
-        .lines()
-        .map(|line| line.chars().count())
-        .max()
-        .unwrap_or(0);
-    if drawn_width <= width {
-        drawn
-    } else {
-        draw(&plain_labels, &plain)
-    }
+    let drawn_width = drawn.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+    if drawn_width <= width { drawn } else { draw(&plain_labels, &plain) }
 }
 
 /// One column's wishes while the table is laid out.
@@ -99,63 +80,35 @@ impl Column {
     }
 }
 
-fn column_widths(
-    labels: &[&str],
-    fields: &[&str],
-    rows: &[Vec<Cell>],
-    terminal: usize,
-) -> Vec<usize> {
+fn column_widths(labels: &[&str], fields: &[&str], rows: &[Vec<Cell>], terminal: usize) -> Vec<usize> {
     let borders = labels.len() * 3 + 1;
     let averages: Vec<f64> = (0..labels.len())
         .map(|i| {
             if is_uuid(fields[i]) {
                 return 0.0;
             }
-            rows.iter()
-                .map(|row| row[i].counted_width() as f64)
-                .sum::<f64>()
-                / rows.len() as f64
+            rows.iter().map(|row| row[i].counted_width() as f64).sum::<f64>() / rows.len() as f64
         })
         .collect();
     let total: f64 = averages.iter().sum();
     let room = terminal as f64 - borders as f64;
     let mut columns: Vec<Column> = (0..labels.len())
         .map(|i| {
-            let share = if total > 0.0 {
-                (room * averages[i] / total).max(0.0) as usize
-            } else {
-                0
-            };
+            let share = if total > 0.0 { (room * averages[i] / total).max(0.0) as usize } else { 0 };
             let label = labels[i].chars().count();
             if is_uuid(fields[i]) {
-                return Column {
-                    least: 36,
-                    wish: share,
-                    settled: None,
-                };
+                return Column { least: 36, wish: share, settled: None };
             }
-            let texts = rows
-                .iter()
-                .map(|row| row[i].text())
-                .chain([labels[i].to_string()]);
+            let texts = rows.iter().map(|row| row[i].text()).chain([labels[i].to_string()]);
             let least = texts.map(|text| longest_word(&text)).max().unwrap_or(0) + 1;
-            Column {
-                least,
-                wish: share.max(label),
-                settled: None,
-            }
+            Column { least, wish: share.max(label), settled: None }
         })
         .collect();
     for i in 0..columns.len() {
         let mut width = columns[i].wish.max(columns[i].least);
         let least = columns[i].least;
         if width > least {
-            let others: usize = columns
-                .iter()
-                .enumerate()
-                .filter(|(j, _)| *j != i)
-                .map(|(_, c)| c.now())
-                .sum();
+            let others: usize = columns.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, c)| c.now()).sum();
             let left = terminal as i64 - borders as i64 - others as i64;
             if (width as i64) > left && left >= least as i64 {
                 width = left as usize;
@@ -176,12 +129,10 @@ fn is_uuid(field: &str) -> bool {
 
 /// Length of the longest piece between the client's separators (`.:,;!?\`, space, `=` to `_`, capitals included).
 fn longest_word(text: &str) -> usize {
-    text.split(|c: char| {
-        matches!(c, '.' | ':' | ',' | ';' | '!' | '?' | '\\' | ' ') || ('='..='_').contains(&c)
-    })
-    .map(|word| word.chars().count())
-    .max()
-    .unwrap_or(0)
+    text.split(|c: char| matches!(c, '.' | ':' | ',' | ';' | '!' | '?' | '\\' | ' ') || ('='..='_').contains(&c))
+        .map(|word| word.chars().count())
+        .max()
+        .unwrap_or(0)
 }
 
 /// Greedy fill at `width`, breaking after `,` `=` `.` `:`, at spaces, after hyphens inside words, and inside words
@@ -222,10 +173,7 @@ pub fn fill(text: &str, width: usize) -> String {
 
 /// The pieces between which a line may break, in order, separators included.
 fn pieces(text: &str) -> Vec<String> {
-    let chars: Vec<char> = text
-        .chars()
-        .map(|c| if c.is_whitespace() { ' ' } else { c })
-        .collect();
+    let chars: Vec<char> = text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).collect();
     let mut out: Vec<String> = Vec::new();
     let mut word = String::new();
     let mut i = 0;
@@ -264,11 +212,7 @@ fn pieces(text: &str) -> Vec<String> {
 /// second no digit.
 fn hyphen_breaks(chars: &[char], at: usize) -> bool {
     let letter = |i: usize| chars.get(i).is_some_and(|c| c.is_alphabetic() || *c == '_');
-    let word = |i: usize| {
-        chars
-            .get(i)
-            .is_some_and(|c| c.is_alphanumeric() || *c == '_')
-    };
+    let word = |i: usize| chars.get(i).is_some_and(|c| c.is_alphanumeric() || *c == '_');
     if at < 2 || !letter(at - 1) || !word(at - 2) || !word(at + 1) {
         return false;
     }
@@ -295,26 +239,16 @@ pub fn draw(head: &[String], rows: &[Vec<String>]) -> String {
                 .unwrap_or(0)
         })
         .collect();
-    let rule: String = widths
-        .iter()
-        .map(|w| format!("+{}", "-".repeat(w + 2)))
-        .collect::<String>()
-        + "+\n";
+    let rule: String = widths.iter().map(|w| format!("+{}", "-".repeat(w + 2))).collect::<String>() + "+\n";
     let mut out = rule.clone();
     let put = |cells: &[String]| {
-        let split: Vec<Vec<&str>> = cells
-            .iter()
-            .map(|cell| cell.split('\n').collect())
-            .collect();
+        let split: Vec<Vec<&str>> = cells.iter().map(|cell| cell.split('\n').collect()).collect();
         let height = split.iter().map(Vec::len).max().unwrap_or(1);
         let mut text = String::new();
         for line in 0..height {
             for (cell, width) in split.iter().zip(&widths) {
                 let piece = cell.get(line).copied().unwrap_or("");
-                text.push_str(&format!(
-                    "| {piece}{} ",
-                    " ".repeat(width - piece.chars().count())
-                ));
+                text.push_str(&format!("| {piece}{} ", " ".repeat(width - piece.chars().count())));
             }
             text.push_str("|\n");
         }
@@ -337,8 +271,7 @@ mod tests {
     fn fills_as_the_client_does() {
         assert_eq!(fill("target_version", 8), "target_v\nersion");
         assert_eq!(fill("control_plane_version", 19), "control_plane_versi\non");
-        let capabilities =
-            "{'stor_function': 'monitor', 'is_max_cpu_configurable': 'not-configurable'}";
+        let capabilities = "{'stor_function': 'monitor', 'is_max_cpu_configurable': 'not-configurable'}";
         assert_eq!(
             fill(capabilities, 72),
             "{'stor_function': 'monitor', 'is_max_cpu_configurable': 'not-\nconfigurable'}"

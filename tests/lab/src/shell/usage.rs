@@ -16,12 +16,7 @@ const fn command(
     options: &'static [&'static str],
     help: &'static str,
 ) -> Command {
-    Command {
-        name,
-        positional,
-        options,
-        help,
-    }
+    Command { name, positional, options, help }
 }
 
 const HOST: &[&str] = &["<hostname or id>"];
@@ -32,45 +27,15 @@ const FORMATTED: &[&str] = &["--nowrap", "--column=COLUMN", "--format={table,yam
 /// The sub-commands this lab has.
 pub const COMMANDS: &[Command] = &[
     command("show", &[], &[], "Show system attributes."),
-    command(
-        "oam-show",
-        &[],
-        &[],
-        "Show the Network Interface attributes.",
-    ),
+    command("oam-show", &[], &[], "Show the Network Interface attributes."),
     command("host-list", &[], FORMATTED, "List hosts."),
-    command(
-        "host-show",
-        HOST,
-        &["--column=COLUMN", "--format={table,yaml,value}"],
-        "Show host attributes.",
-    ),
+    command("host-show", HOST, &["--column=COLUMN", "--format={table,yaml,value}"], "Show host attributes."),
     command("host-lock", HOST, FORCE, "Lock a host."),
     command("host-unlock", HOST, FORCE, "Unlock a host."),
-    command(
-        "host-swact",
-        HOST,
-        FORCE,
-        "Switch activity away from this active host.",
-    ),
-    command(
-        "host-upgrade",
-        HOST,
-        FORCE,
-        "Perform software upgrade for a host.",
-    ),
-    command(
-        "host-downgrade",
-        HOST,
-        FORCE,
-        "Perform software downgrade for the specified host.",
-    ),
-    command(
-        "host-upgrade-list",
-        &[],
-        NOWRAP,
-        "List software upgrade info for hosts.",
-    ),
+    command("host-swact", HOST, FORCE, "Switch activity away from this active host."),
+    command("host-upgrade", HOST, FORCE, "Perform software upgrade for a host."),
+    command("host-downgrade", HOST, FORCE, "Perform software downgrade for the specified host."),
+    command("host-upgrade-list", &[], NOWRAP, "List software upgrade info for hosts."),
     command("load-list", &[], NOWRAP, "List all loads."),
     command("load-show", &["<loadid>"], &[], "Show load attributes."),
     command("load-delete", &["<loadid>"], &[], "Delete a load."),
@@ -81,106 +46,31 @@ pub const COMMANDS: &[Command] = &[
         "Import a load.",
     ),
     command("upgrade-start", &[], FORCE, "Start a software upgrade."),
-    command(
-        "upgrade-show",
-        &[],
-        &[],
-        "Show software upgrade details and attributes.",
-    ),
+    command("upgrade-show", &[], &[], "Show software upgrade details and attributes."),
     command("upgrade-abort", &[], &[], "Abort a software upgrade."),
-    command(
-        "upgrade-abort-complete",
-        &[],
-        &[],
-        "Complete a software upgrade.",
-    ),
+    command("upgrade-abort-complete", &[], &[], "Complete a software upgrade."),
     command("upgrade-activate", &[], &[], "Activate a software upgrade."),
     command("upgrade-complete", &[], &[], "Complete a software upgrade."),
     command("health-query", &[], &[], "Run the Health Check."),
-    command(
-        "health-query-upgrade",
-        &[],
-        &[],
-        "Run the Health Check for an Upgrade.",
-    ),
-    command(
-        "health-query-kube-upgrade",
-        &[],
-        &[],
-        "Run the Health Check for a Kubernetes Upgrade.",
-    ),
-    command(
-        "kube-version-list",
-        &[],
-        NOWRAP,
-        "List all kubernetes versions",
-    ),
-    command(
-        "kube-version-show",
-        &["<kubernetes version>"],
-        &[],
-        "Show kubernetes version details",
-    ),
-    command(
-        "kube-upgrade-show",
-        &[],
-        &[],
-        "Show kubernetes upgrade details and attributes.",
-    ),
-    command(
-        "kube-upgrade-delete",
-        &[],
-        &[],
-        "Delete a kubernetes upgrade.",
-    ),
-    command(
-        "kube-upgrade-start",
-        &["<target kubernetes version>"],
-        FORCE,
-        "Start a kubernetes upgrade.",
-    ),
-    command(
-        "kube-upgrade-download-images",
-        &[],
-        &[],
-        "Download kubernetes images.",
-    ),
-    command(
-        "kube-upgrade-networking",
-        &[],
-        &[],
-        "Upgrade kubernetes networking.",
-    ),
-    command(
-        "kube-upgrade-complete",
-        &[],
-        &[],
-        "Complete a kubernetes upgrade.",
-    ),
-    command(
-        "kube-upgrade-failed",
-        &[],
-        &[],
-        "Set kubernetes upgrade status to failed.",
-    ),
+    command("health-query-upgrade", &[], &[], "Run the Health Check for an Upgrade."),
+    command("health-query-kube-upgrade", &[], &[], "Run the Health Check for a Kubernetes Upgrade."),
+    command("kube-version-list", &[], NOWRAP, "List all kubernetes versions"),
+    command("kube-version-show", &["<kubernetes version>"], &[], "Show kubernetes version details"),
+    command("kube-upgrade-show", &[], &[], "Show kubernetes upgrade details and attributes."),
+    command("kube-upgrade-delete", &[], &[], "Delete a kubernetes upgrade."),
+    command("kube-upgrade-start", &["<target kubernetes version>"], FORCE, "Start a kubernetes upgrade."),
+    command("kube-upgrade-download-images", &[], &[], "Download kubernetes images."),
+    command("kube-upgrade-networking", &[], &[], "Upgrade kubernetes networking."),
+    command("kube-upgrade-complete", &[], &[], "Complete a kubernetes upgrade."),
+    command("kube-upgrade-failed", &[], &[], "Set kubernetes upgrade status to failed."),
     command(
         "kube-host-upgrade",
         &["<hostname or id>", "<component>:control-plane|kubelet"],
         FORCE,
         "Perform kubernetes upgrade for a host.",
     ),
-    command(
-        "kube-host-upgrade-list",
-        &[],
-        NOWRAP,
-        "List kubernetes upgrade info for hosts.",
-    ),
-    command(
-        "application-list",
-        &[],
-        NOWRAP,
-        "List all containerized applications",
-    ),
+    command("kube-host-upgrade-list", &[], NOWRAP, "List kubernetes upgrade info for hosts."),
+    command("application-list", &[], NOWRAP, "List all containerized applications"),
     command(
         "application-show",
         &["<application name>"],
@@ -188,21 +78,11 @@ pub const COMMANDS: &[Command] = &[
         "Show application details",
     ),
     command("certificate-list", &[], NOWRAP, "List certificates."),
-    command(
-        "certificate-show",
-        &["<certificate_uuid>"],
-        &[],
-        "Show Certificate details.",
-    ),
+    command("certificate-show", &["<certificate_uuid>"], &[], "Show Certificate details."),
     command("restore-start", &[], &[], "Start restore procedure."),
     command("restore-show", &[], &[], "Show restore procedure."),
     command("restore-complete", &[], &[], "Complete restore procedure."),
-    command(
-        "help",
-        &["[<subcommand>]"],
-        &[],
-        "Display help about this program or one of its subcommands.",
-    ),
+    command("help", &["[<subcommand>]"], &[], "Display help about this program or one of its subcommands."),
 ];
 
 /// The client's own usage.
@@ -261,17 +141,10 @@ pub fn parse(argv: &[String]) -> Result<Parsed, Stop> {
                                 | "--system-api-version"
                         ) =>
                 {
-                    parsed.os.push((
-                        name.trim_start_matches("--")
-                            .replace('-', "_")
-                            .to_uppercase(),
-                        value,
-                    ));
+                    parsed.os.push((name.trim_start_matches("--").replace('-', "_").to_uppercase(), value));
                 }
                 _ => {
-                    return Err(Stop::Usage(format!(
-                        "{PROGRAM}system: error: unrecognized arguments: {arg}\n"
-                    )));
+                    return Err(Stop::Usage(format!("{PROGRAM}system: error: unrecognized arguments: {arg}\n")));
                 }
             },
         }
@@ -301,13 +174,8 @@ pub fn parse(argv: &[String]) -> Result<Parsed, Stop> {
             continue;
         }
         let key = arg.split('=').next().unwrap_or(arg);
-        let Some(option) = shape.options.iter().find(|o| {
-            o.split('=')
-                .next()
-                .unwrap_or(o)
-                .split(',')
-                .any(|s| s == key)
-        }) else {
+        let Some(option) = shape.options.iter().find(|o| o.split('=').next().unwrap_or(o).split(',').any(|s| s == key))
+        else {
             strange.push(arg.clone());
             if let Some(next) = args.peek()
                 && !next.starts_with('-')
@@ -344,18 +212,12 @@ pub fn parse(argv: &[String]) -> Result<Parsed, Stop> {
     }
     check_positional(shape, &parsed)?;
     if !strange.is_empty() {
-        return Err(Stop::Usage(format!(
-            "{PROGRAM}system: error: unrecognized arguments: {}\n",
-            strange.join(" ")
-        )));
+        return Err(Stop::Usage(format!("{PROGRAM}system: error: unrecognized arguments: {}\n", strange.join(" "))));
     }
     if name == "help" {
         return Err(Stop::Print(match parsed.positional.first() {
             None => overview(),
-            Some(of) => COMMANDS
-                .iter()
-                .find(|c| c.name == of)
-                .map_or_else(overview, help),
+            Some(of) => COMMANDS.iter().find(|c| c.name == of).map_or_else(overview, help),
         }));
     }
     Ok(parsed)
@@ -368,10 +230,7 @@ fn check_positional(shape: &Command, parsed: &Parsed) -> Result<(), Stop> {
             if metavar.starts_with('[') {
                 continue;
             }
-            let missing: Vec<&str> = shape.positional[i..]
-                .iter()
-                .map(|m| m.split(':').next().unwrap_or(m))
-                .collect();
+            let missing: Vec<&str> = shape.positional[i..].iter().map(|m| m.split(':').next().unwrap_or(m)).collect();
             return Err(Stop::Usage(format!(
                 "{}system {}: error: the following arguments are required: {}\n",
                 usage(shape),
@@ -408,17 +267,10 @@ pub fn usage(shape: &Command) -> String {
     for option in shape.options {
         let (flags, metavar) = option.split_once('=').unwrap_or((option, ""));
         let flag = flags.split(',').next().unwrap_or(flags);
-        line.push_str(&if metavar.is_empty() {
-            format!(" [{flag}]")
-        } else {
-            format!(" [{flag} {metavar}]")
-        });
+        line.push_str(&if metavar.is_empty() { format!(" [{flag}]") } else { format!(" [{flag} {metavar}]") });
     }
     for metavar in shape.positional {
-        line.push_str(&format!(
-            " {}",
-            metavar.split(':').next().unwrap_or(metavar)
-        ));
+        line.push_str(&format!(" {}", metavar.split(':').next().unwrap_or(metavar)));
     }
     line + "\n"
 }

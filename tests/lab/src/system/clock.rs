@@ -15,29 +15,18 @@ pub struct Clock {
 
 /// Real Unix time in seconds.
 pub fn real_now() -> f64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0.0, |d| d.as_secs_f64())
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64())
 }
 
 impl Clock {
     /// A clock that starts at 0 now.
     pub fn new(rate: f64) -> Clock {
-        Clock {
-            rate,
-            base_product: 0.0,
-            base_real: real_now(),
-            frozen: false,
-        }
+        Clock { rate, base_product: 0.0, base_real: real_now(), frozen: false }
     }
 
     /// Product seconds now.
     pub fn now(&self) -> f64 {
-        if self.frozen {
-            self.base_product
-        } else {
-            self.base_product + (real_now() - self.base_real) * self.rate
-        }
+        if self.frozen { self.base_product } else { self.base_product + (real_now() - self.base_real) * self.rate }
     }
 
     /// Go on at another rate from here.

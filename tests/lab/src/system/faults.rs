@@ -41,38 +41,14 @@ pub struct Kind {
     pub what: &'static str,
 }
 
-const fn kind(
-    name: &'static str,
-    place: Place,
-    times: u32,
-    parameters: &'static str,
-    what: &'static str,
-) -> Kind {
-    Kind {
-        name,
-        place,
-        times,
-        parameters,
-        what,
-    }
+const fn kind(name: &'static str, place: Place, times: u32, parameters: &'static str, what: &'static str) -> Kind {
+    Kind { name, place, times, parameters, what }
 }
 
 /// Every fault of this lab.
 pub const CATALOGUE: &[Kind] = &[
-    kind(
-        "activation-fails",
-        Place::Waits,
-        0,
-        "",
-        "every activation ends in activation-failed",
-    ),
-    kind(
-        "activation-fails-once",
-        Place::Waits,
-        1,
-        "",
-        "the next activation ends in activation-failed; a retry passes",
-    ),
+    kind("activation-fails", Place::Waits, 0, "", "every activation ends in activation-failed"),
+    kind("activation-fails-once", Place::Waits, 1, "", "the next activation ends in activation-failed; a retry passes"),
     kind(
         "activation-stuck",
         Place::Waits,
@@ -94,13 +70,7 @@ pub const CATALOGUE: &[Kind] = &[
         "id=800.001 severity=warning seconds=120 entity=…",
         "an alarm is raised and clears by itself after `seconds` product seconds",
     ),
-    kind(
-        "api-away",
-        Place::Records,
-        1,
-        "seconds=60",
-        "the API refuses connections for `seconds` product seconds",
-    ),
+    kind("api-away", Place::Records, 1, "seconds=60", "the API refuses connections for `seconds` product seconds"),
     kind(
         "app-bad",
         Place::Records,
@@ -115,20 +85,8 @@ pub const CATALOGUE: &[Kind] = &[
         "",
         "the newest upgrade_data archive is cut in half (set it with when=upgrade-started)",
     ),
-    kind(
-        "backup-second",
-        Place::Machine,
-        1,
-        "",
-        "a second, older pair of archives lies beside the first",
-    ),
-    kind(
-        "cert-expires-soon",
-        Place::Records,
-        1,
-        "days=2 certtype=ssl",
-        "a certificate expires in `days` days",
-    ),
+    kind("backup-second", Place::Machine, 1, "", "a second, older pair of archives lies beside the first"),
+    kind("cert-expires-soon", Place::Records, 1, "days=2 certtype=ssl", "a certificate expires in `days` days"),
     kind(
         "command-hangs",
         Place::Command,
@@ -150,13 +108,7 @@ pub const CATALOGUE: &[Kind] = &[
         "mount=/opt/platform-backup",
         "the mount point becomes a small, full file system (kept until the host reboots)",
     ),
-    kind(
-        "host-upgrade-prompt",
-        Place::Command,
-        0,
-        "",
-        "host-upgrade asks twice, with other words",
-    ),
+    kind("host-upgrade-prompt", Place::Command, 0, "", "host-upgrade asks twice, with other words"),
     kind(
         "image-missing",
         Place::Machine,
@@ -164,34 +116,10 @@ pub const CATALOGUE: &[Kind] = &[
         "",
         "one blob of a registry image is gone from /var/lib/docker-distribution",
     ),
-    kind(
-        "kube-record-stale",
-        Place::Records,
-        1,
-        "",
-        "a completed Kubernetes upgrade was never deleted",
-    ),
-    kind(
-        "licence-invalid",
-        Place::Records,
-        1,
-        "",
-        "the licence check for the new release fails",
-    ),
-    kind(
-        "load-import-fails",
-        Place::Waits,
-        1,
-        "",
-        "the next import is accepted and ends in state error",
-    ),
-    kind(
-        "load-signature-bad",
-        Place::Waits,
-        1,
-        "",
-        "the signature of the next import does not verify",
-    ),
+    kind("kube-record-stale", Place::Records, 1, "", "a completed Kubernetes upgrade was never deleted"),
+    kind("licence-invalid", Place::Records, 1, "", "the licence check for the new release fails"),
+    kind("load-import-fails", Place::Waits, 1, "", "the next import is accepted and ends in state error"),
+    kind("load-signature-bad", Place::Waits, 1, "", "the signature of the next import does not verify"),
     kind(
         "lock-rejected-late",
         Place::Waits,
@@ -199,27 +127,9 @@ pub const CATALOGUE: &[Kind] = &[
         "",
         "the next host-lock is accepted (exit 0), then refused in the task text",
     ),
-    kind(
-        "nodes-not-ready",
-        Place::Records,
-        1,
-        "host=controller-0",
-        "a Kubernetes node is not ready",
-    ),
-    kind(
-        "patch-not-current",
-        Place::Records,
-        1,
-        "host=controller-0",
-        "a host is not patch current",
-    ),
-    kind(
-        "reboot-slow",
-        Place::Waits,
-        1,
-        "seconds=900",
-        "the next boot takes `seconds` product seconds longer",
-    ),
+    kind("nodes-not-ready", Place::Records, 1, "host=controller-0", "a Kubernetes node is not ready"),
+    kind("patch-not-current", Place::Records, 1, "host=controller-0", "a host is not patch current"),
+    kind("reboot-slow", Place::Waits, 1, "seconds=900", "the next boot takes `seconds` product seconds longer"),
     kind(
         "reinstall-fails",
         Place::Waits,
@@ -227,20 +137,8 @@ pub const CATALOGUE: &[Kind] = &[
         "",
         "the next installation never ends: the host stays off (stx-lab wipe HOST brings it back)",
     ),
-    kind(
-        "restore-flag-left",
-        Place::Machine,
-        1,
-        "",
-        "/etc/platform/.restore_in_progress is there already",
-    ),
-    kind(
-        "start-fails-silently",
-        Place::Waits,
-        1,
-        "",
-        "the next upgrade-start is accepted; the record vanishes later",
-    ),
+    kind("restore-flag-left", Place::Machine, 1, "", "/etc/platform/.restore_in_progress is there already"),
+    kind("start-fails-silently", Place::Waits, 1, "", "the next upgrade-start is accepted; the record vanishes later"),
     kind(
         "start-slow",
         Place::Waits,
@@ -265,10 +163,7 @@ pub fn find(name: &str) -> Option<&'static Kind> {
 impl System {
     /// Take one strike of a fault, if it is set and armed.
     pub fn take_fault(&mut self, name: &str) -> Option<BTreeMap<String, String>> {
-        let at = self
-            .faults
-            .iter()
-            .position(|f| f.name == name && f.armed && f.times != Some(0))?;
+        let at = self.faults.iter().position(|f| f.name == name && f.armed && f.times != Some(0))?;
         let parameters = self.faults[at].parameters.clone();
         if let Some(times) = &mut self.faults[at].times {
             *times -= 1;
@@ -287,26 +182,11 @@ impl System {
 
     /// Set a fault. `Err` names what is wrong with it.
     pub fn add_fault(&mut self, mut fault: Fault) -> Result<(), String> {
-        let kind = find(&fault.name).ok_or_else(|| {
-            format!(
-                "no fault is called {:?}; `stx-lab fault list` names them",
-                fault.name
-            )
-        })?;
-        let known: Vec<&str> = kind
-            .parameters
-            .split(' ')
-            .filter_map(|p| p.split('=').next())
-            .collect();
-        if let Some(bad) = fault
-            .parameters
-            .keys()
-            .find(|key| !known.contains(&key.as_str()))
-        {
-            return Err(format!(
-                "{} has no parameter {bad:?}; it has: {}",
-                kind.name, kind.parameters
-            ));
+        let kind = find(&fault.name)
+            .ok_or_else(|| format!("no fault is called {:?}; `stx-lab fault list` names them", fault.name))?;
+        let known: Vec<&str> = kind.parameters.split(' ').filter_map(|p| p.split('=').next()).collect();
+        if let Some(bad) = fault.parameters.keys().find(|key| !known.contains(&key.as_str())) {
+            return Err(format!("{} has no parameter {bad:?}; it has: {}", kind.name, kind.parameters));
         }
         if fault.times.is_none() && kind.times > 0 {
             fault.times = Some(kind.times);
@@ -319,11 +199,8 @@ impl System {
 
     /// Clear faults by name (`all` for every one) and undo what they did to the records. How many were cleared.
     pub fn clear_fault(&mut self, name: &str) -> usize {
-        let names: Vec<String> = if name == "all" {
-            CATALOGUE.iter().map(|k| k.name.to_string()).collect()
-        } else {
-            vec![name.to_string()]
-        };
+        let names: Vec<String> =
+            if name == "all" { CATALOGUE.iter().map(|k| k.name.to_string()).collect() } else { vec![name.to_string()] };
         let before = self.faults.len();
         self.faults.retain(|f| !names.contains(&f.name));
         for name in &names {
@@ -336,10 +213,7 @@ impl System {
     pub fn settle_faults(&mut self, changes: &[String]) -> Vec<Fault> {
         for fault in &mut self.faults {
             if !fault.armed
-                && fault
-                    .when
-                    .as_ref()
-                    .is_some_and(|when| changes.iter().any(|c| c.starts_with(when.as_str())))
+                && fault.when.as_ref().is_some_and(|when| changes.iter().any(|c| c.starts_with(when.as_str())))
             {
                 fault.armed = true;
             }
@@ -365,13 +239,8 @@ impl System {
     }
 
     fn strike_records(&mut self, fault: &Fault) {
-        let get = |key: &str, otherwise: &str| {
-            fault
-                .parameters
-                .get(key)
-                .cloned()
-                .unwrap_or_else(|| otherwise.to_string())
-        };
+        let get =
+            |key: &str, otherwise: &str| fault.parameters.get(key).cloned().unwrap_or_else(|| otherwise.to_string());
         let host = get("host", "controller-0");
         let seconds = super::upgrade::number(&fault.parameters, "seconds", 60.0);
         match fault.name.as_str() {
@@ -381,24 +250,23 @@ impl System {
                     &id,
                     &entity,
                     &get("severity", "major"),
-                    &get(
-                        "reason",
-                        "Platform CPU threshold exceeded ; threshold 90.00%, actual 94.20%",
-                    ),
+                    &get("reason", "Platform CPU threshold exceeded ; threshold 90.00%, actual 94.20%"),
                 );
             }
             "alarm-transient" => {
                 let (id, entity) = (get("id", "800.001"), get("entity", "cluster=cluster"));
                 let last = super::upgrade::number(&fault.parameters, "seconds", 120.0);
-                self.raise(&id, &entity, &get("severity", "warning"), &get("reason", "Storage Alarm Condition: HEALTH_WARN. Please check 'ceph -s' for more details."));
+                self.raise(
+                    &id,
+                    &entity,
+                    &get("severity", "warning"),
+                    &get("reason", "Storage Alarm Condition: HEALTH_WARN. Please check 'ceph -s' for more details."),
+                );
                 self.after(last, Event::ClearAlarm { id, entity });
             }
             "api-away" => self.api_away_until = self.clock.now() + seconds,
             "app-bad" => {
-                let (name, status) = (
-                    get("app", "platform-integ-apps"),
-                    get("status", "apply-failed"),
-                );
+                let (name, status) = (get("app", "platform-integ-apps"), get("status", "apply-failed"));
                 if let Some(app) = self.apps.iter_mut().find(|a| a.name == name) {
                     app.status = status;
                 }
@@ -406,13 +274,8 @@ impl System {
             "cert-expires-soon" => {
                 let days = super::upgrade::number(&fault.parameters, "days", 2.0);
                 let certtype = get("certtype", "ssl");
-                for certificate in self
-                    .certificates
-                    .iter_mut()
-                    .filter(|c| c.certtype == certtype)
-                {
-                    certificate.expiry_date =
-                        stamp::iso(super::clock::real_now() + days * 86_400.0);
+                for certificate in self.certificates.iter_mut().filter(|c| c.certtype == certtype) {
+                    certificate.expiry_date = stamp::iso(super::clock::real_now() + days * 86_400.0);
                 }
             }
             "config-out-of-date" => {
@@ -470,18 +333,12 @@ impl System {
             "api-away" => self.api_away_until = 0.0,
             "app-bad" => {
                 for app in &mut self.apps {
-                    app.status = if app.name == "oidc-auth-apps" {
-                        "uploaded"
-                    } else {
-                        "applied"
-                    }
-                    .into();
+                    app.status = if app.name == "oidc-auth-apps" { "uploaded" } else { "applied" }.into();
                 }
             }
             "cert-expires-soon" => {
                 for certificate in &mut self.certificates {
-                    certificate.expiry_date =
-                        stamp::iso(super::clock::real_now() + 335.0 * 86_400.0);
+                    certificate.expiry_date = stamp::iso(super::clock::real_now() + 335.0 * 86_400.0);
                 }
             }
             "kube-record-stale" => self.kube_upgrade = None,

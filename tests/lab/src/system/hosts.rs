@@ -22,19 +22,17 @@ impl System {
         let at = self.find(name)?;
         let host = self.hosts[at].hostname.clone();
         if self.hosts[at].administrative == "locked" {
-            return Err(format!(
-                "Avoiding lock action on already 'locked' host {host}"
-            ));
+            return Err(format!("Avoiding lock action on already 'locked' host {host}"));
         }
         if host == self.active && !self.simplex() {
-            return Err(format!(
-                "{host} : Rejected: Can not lock an active controller."
-            ));
+            return Err(format!("{host} : Rejected: Can not lock an active controller."));
         }
         if host == "controller-1" && self.upgrade.as_ref().is_some_and(|u| u.state == "starting") {
-            return Err("host-lock controller-1 is not allowed during upgrade state 'starting'. Upgrade state must be \
+            return Err(
+                "host-lock controller-1 is not allowed during upgrade state 'starting'. Upgrade state must be \
                         'started'."
-                .into());
+                    .into(),
+            );
         }
         self.set_task(at, Some("Locking"));
         self.changed(format!("host-locking {host}"));
@@ -45,10 +43,7 @@ impl System {
         if !force && self.take_fault("lock-rejected-late").is_some() {
             self.after(LOCK_SERVICES, Event::LockRejected { host });
         } else {
-            self.after(
-                LOCK_SERVICES,
-                Event::LockServicesDisabled { host: host.clone() },
-            );
+            self.after(LOCK_SERVICES, Event::LockServicesDisabled { host: host.clone() });
             self.after(LOCK, Event::LockDone { host });
         }
         Ok(at)
@@ -90,14 +85,8 @@ impl System {
         if h.task.as_deref() == Some("Locking") {
             return Err("Host unlock rejected due to in progress action lock".into());
         }
-        if h.administrative == "unlocked"
-            || h.task
-                .as_deref()
-                .is_some_and(|t| t.starts_with("Unlocking"))
-        {
-            return Err(format!(
-                "Avoiding 'unlock' action on already 'unlocked' host {host}"
-            ));
+        if h.administrative == "unlocked" || h.task.as_deref().is_some_and(|t| t.starts_with("Unlocking")) {
+            return Err(format!("Avoiding 'unlock' action on already 'unlocked' host {host}"));
         }
         if h.inv_state != "inventoried" {
             return Err(format!(
@@ -106,23 +95,19 @@ impl System {
             ));
         }
         if h.availability != "online" {
-            return Err(format!(
-                "Host {host} is not online. Wait for 'online' availability status and then 'unlock'"
-            ));
+            return Err(format!("Host {host} is not online. Wait for 'online' availability status and then 'unlock'"));
         }
         if h.running_release != h.target_release && !self.simplex() {
-            return Err("Can not Unlock a host running the incorrect software load. Reinstall the host to correct.".into());
+            return Err(
+                "Can not Unlock a host running the incorrect software load. Reinstall the host to correct.".into()
+            );
         }
         if !h.patch_current {
             return Err(format!(
                 "host-unlock rejected: Not patch current. 'sw-patch host-install {host}' is required."
             ));
         }
-        if self
-            .apps
-            .iter()
-            .any(|a| matches!(a.status.as_str(), "applying" | "updating" | "recovering"))
-        {
+        if self.apps.iter().any(|a| matches!(a.status.as_str(), "applying" | "updating" | "recovering")) {
             return Err(format!(
                 "Rejected: Can not unlock host {host} while an application is being applied, updated or recovered. \
                  Please try again later."
@@ -135,8 +120,7 @@ impl System {
         };
         self.set_task(at, Some(task));
         self.changed(format!("host-unlocking {host}"));
-        self.effects
-            .push(Effect::UnlockFlags { host: host.clone() });
+        self.effects.push(Effect::UnlockFlags { host: host.clone() });
         self.after(UNLOCK_TO_REBOOT, Event::UnlockReboot { host });
         Ok(at)
     }
@@ -147,17 +131,12 @@ impl System {
         self.set_task(at, Some("Booting"));
         self.clear("200.001", &format!("host={host}"));
         self.changed(format!("host-unlock-reboot {host}"));
-        self.effects.push(Effect::Reboot {
-            host: host.into(),
-            after_ms: 0,
-        });
+        self.effects.push(Effect::Reboot { host: host.into(), after_ms: 0 });
     }
 
     /// Real milliseconds that a boot takes now.
     pub fn boot_ms(&mut self) -> u64 {
-        let slow = self
-            .take_fault("reboot-slow")
-            .map_or(0.0, |p| super::upgrade::number(&p, "seconds", 900.0));
+        let slow = self.take_fault("reboot-slow").map_or(0.0, |p| super::upgrade::number(&p, "seconds", 900.0));
         self.clock.real_ms(BOOT + slow)
     }
 
@@ -222,10 +201,7 @@ impl System {
         let Some(upgrade) = &self.upgrade else {
             return Err("host-upgrade rejected: An upgrade is not in progress.".into());
         };
-        if matches!(
-            upgrade.state.as_str(),
-            "aborting" | "aborting-reinstall" | "abort-completing"
-        ) {
+        if matches!(upgrade.state.as_str(), "aborting" | "aborting-reinstall" | "abort-completing") {
             return Err("host-upgrade rejected: Aborting Upgrade.".into());
         }
         let to = upgrade.to_release.clone();
@@ -255,16 +231,8 @@ impl System {
         let release = self.hosts[at].target_release.clone();
         self.wiped(host, &release);
         let fails = self.take_fault("reinstall-fails").is_some();
-        let install_ms = if fails {
-            u64::MAX
-        } else {
-            self.clock.real_ms(INSTALL)
-        };
-        self.effects.push(Effect::Reinstall {
-            host: host.into(),
-            release,
-            install_ms,
-        });
+        let install_ms = if fails { u64::MAX } else { self.clock.real_ms(INSTALL) };
+        self.effects.push(Effect::Reinstall { host: host.into(), release, install_ms });
     }
 
     /// A host's disk was emptied; on simplex the platform's database went with it.
@@ -296,13 +264,7 @@ impl System {
         }
     }
 
-    pub(super) fn states(
-        &mut self,
-        at: usize,
-        administrative: &str,
-        operational: &str,
-        availability: &str,
-    ) {
+    pub(super) fn states(&mut self, at: usize, administrative: &str, operational: &str, availability: &str) {
         let host = &mut self.hosts[at];
         host.administrative = administrative.into();
         host.operational = operational.into();

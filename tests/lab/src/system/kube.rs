@@ -18,11 +18,7 @@ impl System {
             Some(upgrade) => upgrade.to_version == version,
             None => running == [version],
         };
-        let from = self
-            .kube_versions
-            .iter()
-            .find(|v| v.version == version)
-            .map(|v| &v.upgrade_from);
+        let from = self.kube_versions.iter().find(|v| v.version == version).map(|v| &v.upgrade_from);
         let state = match running.as_slice() {
             [only] if *only == version => "active",
             all if all.contains(&version) => "partial",

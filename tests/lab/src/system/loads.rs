@@ -23,9 +23,7 @@ pub struct Image {
 
 impl Image {
     fn value(&self, key: &str) -> Option<&str> {
-        self.metadata
-            .lines()
-            .find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+        self.metadata.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
     }
 }
 
@@ -33,8 +31,10 @@ impl System {
     /// The client's own check before it sends anything.
     pub fn load_import_client_check(&self) -> Result<(), Refusal> {
         if self.loads.len() >= 2 {
-            return Err("Max number of loads (2) reached. Please remove the old or unused load before importing a new one."
-                .into());
+            return Err(
+                "Max number of loads (2) reached. Please remove the old or unused load before importing a new one."
+                    .into(),
+            );
         }
         Ok(())
     }
@@ -48,31 +48,21 @@ impl System {
             return Err("Please remove the load in error state before importing a new one.".into());
         }
         if self.loads.iter().any(|l| l.state == "deleting") {
-            return Err(
-                "Please wait for the current load delete to complete before importing a new one."
-                    .into(),
-            );
+            return Err("Please wait for the current load delete to complete before importing a new one.".into());
         }
         let claimed = image.signature.split_whitespace().next().unwrap_or("");
         if claimed != image.digest || self.take_fault("load-signature-bad").is_some() {
             let name = image.signature_name.rsplit('/').next().unwrap_or("");
-            return Err(format!(
-                "Signature /scratch/tmp_load/{name} could not be verified"
-            ));
+            return Err(format!("Signature /scratch/tmp_load/{name} could not be verified"));
         }
         let Some(version) = image.value("version").map(str::to_string) else {
             return Err("Unable to read metadata file".into());
         };
         if version == self.info.software_version {
-            return Err(format!(
-                "Active version and import version match ({version})"
-            ));
+            return Err(format!("Active version and import version match ({version})"));
         }
         let paths = image.value("from").unwrap_or("").to_string();
-        if !paths
-            .split(',')
-            .any(|from| from.trim() == self.info.software_version)
-        {
+        if !paths.split(',').any(|from| from.trim() == self.info.software_version) {
             return Err("No valid upgrade path found".into());
         }
         if self.loads.iter().any(|l| l.version == version) {
@@ -87,12 +77,7 @@ impl System {
             compatible: self.info.software_version.clone(),
             required_patches: image
                 .value("required_patches")
-                .map(|ids| {
-                    ids.split(',')
-                        .filter(|id| !id.is_empty())
-                        .map(str::to_string)
-                        .collect()
-                })
+                .map(|ids| ids.split(',').filter(|id| !id.is_empty()).map(str::to_string).collect())
                 .unwrap_or_default(),
         });
         self.changed("load-importing");
@@ -111,27 +96,17 @@ impl System {
 
     /// Start deleting a load.
     pub fn load_delete(&mut self, id: u32) -> Result<(), Refusal> {
-        let at = self
-            .loads
-            .iter()
-            .position(|l| l.id == id)
-            .ok_or(format!("Load {id} could not be found."))?;
+        let at = self.loads.iter().position(|l| l.id == id).ok_or(format!("Load {id} could not be found."))?;
         let (version, state) = (self.loads[at].version.clone(), self.loads[at].state.clone());
         if let Some(host) = self.hosts.iter().find(|h| h.running_release == version) {
-            return Err(format!(
-                "Unable to delete load, load in use by host (id: {})",
-                host.id
-            ));
+            return Err(format!("Unable to delete load, load in use by host (id: {})", host.id));
         }
         if let Some(upgrade) = &self.upgrade
             && (upgrade.to_release == version || upgrade.from_release == version)
         {
             return Err("Unable to delete load, load in use by upgrade".into());
         }
-        if !matches!(
-            state.as_str(),
-            "imported" | "imported-metadata" | "error" | "deleting"
-        ) {
+        if !matches!(state.as_str(), "imported" | "imported-metadata" | "error" | "deleting") {
             return Err("Only a load in an imported or error state can be deleted".into());
         }
         self.loads[at].state = "deleting".into();

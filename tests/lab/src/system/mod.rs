@@ -30,11 +30,7 @@ pub enum Effect {
     /// Restart the host the orderly way after that many real milliseconds.
     Reboot { host: String, after_ms: u64 },
     /// Empty the host's root filesystem and install a release; the install takes that many real milliseconds.
-    Reinstall {
-        host: String,
-        release: String,
-        install_ms: u64,
-    },
+    Reinstall { host: String, release: String, install_ms: u64 },
     /// Remove the archives that `upgrade-start` made.
     RemoveBackup { host: String },
     /// Store the records in the host's own database.
@@ -74,9 +70,7 @@ impl System {
 
     /// The imported load, if there is one to upgrade to.
     pub fn imported(&self) -> Option<&Load> {
-        self.loads
-            .iter()
-            .find(|l| l.state == "imported" && !self.is_running(&l.version))
+        self.loads.iter().find(|l| l.state == "imported" && !self.is_running(&l.version))
     }
 
     fn is_running(&self, version: &str) -> bool {
@@ -91,10 +85,5 @@ impl System {
 
 /// `21.05` -> 2105.
 pub fn release_number(release: &str) -> u32 {
-    release
-        .chars()
-        .filter(char::is_ascii_digit)
-        .collect::<String>()
-        .parse()
-        .unwrap_or(0)
+    release.chars().filter(char::is_ascii_digit).collect::<String>().parse().unwrap_or(0)
 }

@@ -28,37 +28,27 @@ impl System {
         if restored.schema != restored.installed_release {
             return Err(format!(
                 "sysinv database schema is of {}, expected {}: run sysinv-dbsync",
-                if restored.schema.is_empty() {
-                    "an older release"
-                } else {
-                    &restored.schema
-                },
+                if restored.schema.is_empty() { "an older release" } else { &restored.schema },
                 restored.installed_release
             ));
         }
         let at = self.find(host)?;
         self.info.uuid.clone_from(&restored.system_uuid);
-        self.info
-            .software_version
-            .clone_from(&restored.software_version);
-        self.upgrade = restored
-            .upgrade
-            .as_ref()
-            .map(|(uuid, state, from, to)| Upgrade {
-                uuid: uuid.clone(),
-                state: state.clone(),
-                from_release: from.clone(),
-                to_release: to.clone(),
-                created_at: stamp::now(),
-                updated_at: Some(stamp::now()),
-            });
+        self.info.software_version.clone_from(&restored.software_version);
+        self.upgrade = restored.upgrade.as_ref().map(|(uuid, state, from, to)| Upgrade {
+            uuid: uuid.clone(),
+            state: state.clone(),
+            from_release: from.clone(),
+            to_release: to.clone(),
+            created_at: stamp::now(),
+            updated_at: Some(stamp::now()),
+        });
         for load in &mut self.loads {
             if let Some((_, state, ..)) = restored.loads.iter().find(|(id, ..)| *id == load.id) {
                 load.state.clone_from(state);
             }
         }
-        self.loads
-            .retain(|l| restored.loads.iter().any(|(id, ..)| *id == l.id));
+        self.loads.retain(|l| restored.loads.iter().any(|(id, ..)| *id == l.id));
         self.database_present = true;
         let host_record = &mut self.hosts[at];
         host_record.inv_state = "inventoried".into();
@@ -66,17 +56,10 @@ impl System {
         host_record.install_state = Some("completed".into());
         host_record.config_status = None;
         host_record.vim_progress_status = "services-disabled".into();
-        host_record
-            .target_release
-            .clone_from(&restored.installed_release);
+        host_record.target_release.clone_from(&restored.installed_release);
         self.states(at, "locked", "disabled", "offline");
         self.set_task(at, Some(""));
-        self.raise(
-            "900.005",
-            "host=controller",
-            "minor",
-            "System Upgrade in progress.",
-        );
+        self.raise("900.005", "host=controller", "minor", "System Upgrade in progress.");
         self.raise(
             "200.001",
             &format!("host={host}"),

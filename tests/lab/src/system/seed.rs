@@ -48,28 +48,13 @@ pub fn system(wish: &Wish) -> System {
         .into_iter()
         .enumerate()
         .map(|(i, (name, personality, subfunctions))| {
-            host(
-                i as u32,
-                name,
-                personality,
-                subfunctions,
-                &wish.from,
-                &running,
-            )
+            host(i as u32, name, personality, subfunctions, &wish.from, &running)
         })
         .collect();
     let mut kube_versions: Vec<KubeVersion> = Vec::new();
     for version in versions {
-        let upgrade_from = kube_versions
-            .last()
-            .map(|v: &KubeVersion| vec![v.version.clone()])
-            .unwrap_or_default();
-        kube_versions.push(KubeVersion {
-            version,
-            upgrade_from,
-            applied_patches: vec![],
-            available_patches: vec![],
-        });
+        let upgrade_from = kube_versions.last().map(|v: &KubeVersion| vec![v.version.clone()]).unwrap_or_default();
+        kube_versions.push(KubeVersion { version, upgrade_from, applied_patches: vec![], available_patches: vec![] });
     }
     System {
         format: 1,
@@ -122,14 +107,7 @@ pub fn system(wish: &Wish) -> System {
     }
 }
 
-fn host(
-    index: u32,
-    name: &str,
-    personality: &str,
-    subfunctions: &str,
-    release: &str,
-    kube: &str,
-) -> Host {
+fn host(index: u32, name: &str, personality: &str, subfunctions: &str, release: &str, kube: &str) -> Host {
     let config = stamp::uuid();
     Host {
         id: index + 1,
@@ -180,11 +158,7 @@ fn kube_chain(release: &str) -> Vec<String> {
 }
 
 fn apps(release: &str) -> Vec<App> {
-    let file = if super::release_number(release) >= 2212 {
-        "fluxcd-manifests"
-    } else {
-        "manifest.yaml"
-    };
+    let file = if super::release_number(release) >= 2212 { "fluxcd-manifests" } else { "manifest.yaml" };
     [
         ("cert-manager", "1.0-34", "applied"),
         ("nginx-ingress-controller", "1.1-18", "applied"),

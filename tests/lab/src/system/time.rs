@@ -14,12 +14,8 @@ pub struct Due {
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Event {
-    LoadImported {
-        id: u32,
-    },
-    LoadDeleted {
-        id: u32,
-    },
+    LoadImported { id: u32 },
+    LoadDeleted { id: u32 },
     BackupDue,
     UpgradeStarted,
     UpgradeStartFailed,
@@ -27,53 +23,20 @@ pub enum Event {
     Activated,
     ConfigApplied,
     UpgradeDeleted,
-    LockServicesDisabled {
-        host: String,
-    },
-    LockDone {
-        host: String,
-    },
-    LockRejected {
-        host: String,
-    },
-    UnlockReboot {
-        host: String,
-    },
-    Booting {
-        host: String,
-    },
-    Testing {
-        host: String,
-    },
-    Enabling {
-        host: String,
-    },
-    Enabled {
-        host: String,
-    },
-    Reinstalled {
-        host: String,
-    },
-    InstallState {
-        host: String,
-        state: String,
-    },
-    AgentOnline {
-        host: String,
-    },
-    ClearAlarm {
-        id: String,
-        entity: String,
-    },
-    RaiseAlarm {
-        id: String,
-        entity: String,
-        severity: String,
-        reason: String,
-    },
-    PatchInstalled {
-        host: String,
-    },
+    LockServicesDisabled { host: String },
+    LockDone { host: String },
+    LockRejected { host: String },
+    UnlockReboot { host: String },
+    Booting { host: String },
+    Testing { host: String },
+    Enabling { host: String },
+    Enabled { host: String },
+    Reinstalled { host: String },
+    InstallState { host: String, state: String },
+    AgentOnline { host: String },
+    ClearAlarm { id: String, entity: String },
+    RaiseAlarm { id: String, entity: String, severity: String, reason: String },
+    PatchInstalled { host: String },
 }
 
 impl System {
@@ -119,9 +82,7 @@ impl System {
         match event {
             Event::LoadImported { id } => self.load_imported(id),
             Event::LoadDeleted { id } => self.load_deleted(id),
-            Event::BackupDue => self.effects.push(super::Effect::Backup {
-                host: self.active.clone(),
-            }),
+            Event::BackupDue => self.effects.push(super::Effect::Backup { host: self.active.clone() }),
             Event::UpgradeStarted => self.upgrade_started(),
             Event::UpgradeStartFailed => self.upgrade_start_failed(),
             Event::Activating => self.activating(),
@@ -140,12 +101,7 @@ impl System {
             Event::InstallState { host, state } => self.install_state(&host, &state),
             Event::AgentOnline { host } => self.agent_online(&host),
             Event::ClearAlarm { id, entity } => self.clear(&id, &entity),
-            Event::RaiseAlarm {
-                id,
-                entity,
-                severity,
-                reason,
-            } => self.raise(&id, &entity, &severity, &reason),
+            Event::RaiseAlarm { id, entity, severity, reason } => self.raise(&id, &entity, &severity, &reason),
             Event::PatchInstalled { host } => self.patch_installed(&host),
         }
     }

@@ -31,11 +31,9 @@ impl System {
             return Err("No imported load found".into());
         };
         if !self.healthy_for_upgrade(force) {
-            return Err(
-                "upgrade-start rejected: System is not in a valid state for upgrades. Run system \
+            return Err("upgrade-start rejected: System is not in a valid state for upgrades. Run system \
                         health-query-upgrade for more details."
-                    .into(),
-            );
+                .into());
         }
         self.upgrade = Some(Upgrade {
             uuid: stamp::uuid(),
@@ -60,9 +58,7 @@ impl System {
     pub fn backup_done(&mut self, done: Result<(), String>) {
         match done {
             Ok(()) => {
-                let slow = self
-                    .take_fault("start-slow")
-                    .map_or(0.0, |p| number(&p, "seconds", 1800.0));
+                let slow = self.take_fault("start-slow").map_or(0.0, |p| number(&p, "seconds", 1800.0));
                 self.changed("backup-made");
                 self.after(EXPORT + slow, Event::UpgradeStarted);
             }
@@ -75,12 +71,7 @@ impl System {
 
     pub(super) fn upgrade_started(&mut self) {
         if self.set_upgrade_state(&["starting"], "started") {
-            self.raise(
-                "900.005",
-                "host=controller",
-                "minor",
-                "System Upgrade in progress.",
-            );
+            self.raise("900.005", "host=controller", "minor", "System Upgrade in progress.");
         }
     }
 
@@ -102,9 +93,7 @@ impl System {
         upgrade.state = to.into();
         upgrade.updated_at = Some(stamp::now());
         self.changed(format!("upgrade-{to}"));
-        self.effects.push(Effect::SyncDatabase {
-            host: self.active.clone(),
-        });
+        self.effects.push(Effect::SyncDatabase { host: self.active.clone() });
         true
     }
 
@@ -113,48 +102,27 @@ impl System {
         let Some(upgrade) = &self.upgrade else {
             return Err("operation rejected: An upgrade is not in progress.".into());
         };
-        if matches!(
-            upgrade.state.as_str(),
-            "activating" | "activating-hosts" | "activation-complete"
-        ) {
-            return Err(
-                "upgrade-activate rejected: Upgrade already activating or activated.".into(),
-            );
+        if matches!(upgrade.state.as_str(), "activating" | "activating-hosts" | "activation-complete") {
+            return Err("upgrade-activate rejected: Upgrade already activating or activated.".into());
         }
-        if self
-            .hosts
-            .iter()
-            .any(|h| h.administrative != "unlocked" || h.operational != "enabled")
-        {
+        if self.hosts.iter().any(|h| h.administrative != "unlocked" || h.operational != "enabled") {
             return Err("upgrade-activate rejected: All hosts must be unlocked and enabled before the upgrade can be \
                         activated."
                 .into());
         }
         let to = upgrade.to_release.clone();
-        if self
-            .hosts
-            .iter()
-            .any(|h| h.running_release != to || h.target_release != to)
-        {
-            return Err("upgrade-activate rejected: All hosts must be upgraded before the upgrade can be activated.".into());
+        if self.hosts.iter().any(|h| h.running_release != to || h.target_release != to) {
+            return Err(
+                "upgrade-activate rejected: All hosts must be upgraded before the upgrade can be activated.".into()
+            );
         }
         self.set_upgrade_state(&[], "activation-requested");
         for load in &mut self.loads {
-            load.state = if load.version == to {
-                "active"
-            } else {
-                "imported"
-            }
-            .into();
+            load.state = if load.version == to { "active" } else { "imported" }.into();
         }
         self.info.software_version = to;
         self.info.updated_at = Some(stamp::now());
-        self.due.retain(|due| {
-            !matches!(
-                due.what,
-                Event::Activating | Event::Activated | Event::ConfigApplied
-            )
-        });
+        self.due.retain(|due| !matches!(due.what, Event::Activating | Event::Activated | Event::ConfigApplied));
         self.after(ACTIVATION_BEGINS, Event::Activating);
         Ok(())
     }
@@ -166,9 +134,7 @@ impl System {
     }
 
     pub(super) fn activated(&mut self) {
-        if self.take_fault("activation-fails-once").is_some()
-            || self.take_fault("activation-fails").is_some()
-        {
+        if self.take_fault("activation-fails-once").is_some() || self.take_fault("activation-fails").is_some() {
             self.set_upgrade_state(&["activating"], "activation-failed");
         } else if self.release_number() >= 2112 {
             if self.set_upgrade_state(&["activating"], "activating-hosts") {
@@ -178,12 +144,7 @@ impl System {
                     self.hosts[at].config_status = Some("Config out-of-date".into());
                     let entity = format!("host={}", self.hosts[at].hostname);
                     let name = self.hosts[at].hostname.clone();
-                    self.raise(
-                        "250.001",
-                        &entity,
-                        "major",
-                        &format!("{name} Configuration is out-of-date."),
-                    );
+                    self.raise("250.001", &entity, "major", &format!("{name} Configuration is out-of-date."));
                 }
                 self.after(CONFIG_AUDIT, Event::ConfigApplied);
             }
@@ -194,18 +155,10 @@ impl System {
 
     /// The audit that ends an activation once every host has its configuration.
     pub(super) fn config_audit(&mut self) {
-        if !self
-            .upgrade
-            .as_ref()
-            .is_some_and(|u| u.state == "activating-hosts")
-        {
+        if !self.upgrade.as_ref().is_some_and(|u| u.state == "activating-hosts") {
             return;
         }
-        if self
-            .hosts
-            .iter()
-            .all(|h| h.config_target == h.config_applied)
-        {
+        if self.hosts.iter().all(|h| h.config_target == h.config_applied) {
             self.set_upgrade_state(&["activating-hosts"], "activation-complete");
         } else {
             self.after(CONFIG_AUDIT, Event::ConfigApplied);
@@ -218,17 +171,17 @@ impl System {
             return Err("upgrade-complete rejected: An upgrade is not in progress.".into());
         };
         if self.active != "controller-0" {
-            return Err("upgrade-complete rejected: An upgrade can only be completed when controller-0 is active.".into());
+            return Err(
+                "upgrade-complete rejected: An upgrade can only be completed when controller-0 is active.".into()
+            );
         }
         let next = match upgrade.state.as_str() {
             "activation-complete" => "completing",
             "aborting" | "aborting-reinstall" => "abort-completing",
             _ => {
-                return Err(
-                    "upgrade-complete rejected: An upgrade can only be completed when in the \
+                return Err("upgrade-complete rejected: An upgrade can only be completed when in the \
                             activation-complete or aborting state."
-                        .into(),
-                );
+                    .into());
             }
         };
         self.set_upgrade_state(&[], next);
@@ -245,14 +198,8 @@ impl System {
             self.restore_in_progress = false;
             self.changed("restore-completed");
         }
-        self.changed(if upgrade.state == "completing" {
-            "upgrade-completed"
-        } else {
-            "upgrade-aborted"
-        });
-        self.effects.push(Effect::SyncDatabase {
-            host: self.active.clone(),
-        });
+        self.changed(if upgrade.state == "completing" { "upgrade-completed" } else { "upgrade-aborted" });
+        self.effects.push(Effect::SyncDatabase { host: self.active.clone() });
     }
 
     /// Abort. Simplex: harmless until the host was wiped.
@@ -260,47 +207,23 @@ impl System {
         let Some(upgrade) = &self.upgrade else {
             return Err("operation rejected: An upgrade is not in progress.".into());
         };
-        if matches!(
-            upgrade.state.as_str(),
-            "aborting" | "aborting-reinstall" | "abort-completing"
-        ) {
+        if matches!(upgrade.state.as_str(), "aborting" | "aborting-reinstall" | "abort-completing") {
             return Err("upgrade-abort rejected: Upgrade already aborted ".into());
         }
-        let reinstall = self
-            .hosts
-            .iter()
-            .any(|h| h.hostname == "controller-0" && h.target_release == upgrade.to_release);
-        self.set_upgrade_state(
-            &[],
-            if reinstall {
-                "aborting-reinstall"
-            } else {
-                "aborting"
-            },
-        );
+        let reinstall =
+            self.hosts.iter().any(|h| h.hostname == "controller-0" && h.target_release == upgrade.to_release);
+        self.set_upgrade_state(&[], if reinstall { "aborting-reinstall" } else { "aborting" });
         self.due.retain(|due| {
-            !matches!(
-                due.what,
-                Event::UpgradeStarted | Event::BackupDue | Event::Activating | Event::Activated
-            )
+            !matches!(due.what, Event::UpgradeStarted | Event::BackupDue | Event::Activating | Event::Activated)
         });
         if self.simplex() {
-            self.effects.push(Effect::RemoveBackup {
-                host: self.active.clone(),
-            });
+            self.effects.push(Effect::RemoveBackup { host: self.active.clone() });
         }
         Ok(())
     }
 }
 
 /// A number among a fault's parameters.
-pub fn number(
-    parameters: &std::collections::BTreeMap<String, String>,
-    key: &str,
-    otherwise: f64,
-) -> f64 {
-    parameters
-        .get(key)
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(otherwise)
+pub fn number(parameters: &std::collections::BTreeMap<String, String>, key: &str, otherwise: f64) -> f64 {
+    parameters.get(key).and_then(|text| text.parse().ok()).unwrap_or(otherwise)
 }
