@@ -70,11 +70,14 @@ pub fn backup(host: &mut dyn Act, path: &Path) -> Result<Option<PathBuf>, Failur
     Ok(Some(to))
 }
 
+/// Opens content anew, for each try to write it.
+pub type Opener<'a> = dyn FnMut(&mut dyn Look) -> Result<Box<dyn Read + Send>, HostError> + 'a;
+
 /// Writes a file as a whole; one that cannot be replaced is written over if `unsafe_writes` allows it.
 pub fn put(
     host: &mut dyn Act,
     path: &Path,
-    open: &mut dyn FnMut(&mut dyn Look) -> Result<Box<dyn Read + Send>, HostError>,
+    open: &mut Opener<'_>,
     unsafe_writes: bool,
 ) -> Result<(), HostError> {
     let mut content = open(host.as_look())?;

@@ -292,16 +292,18 @@ impl Search<'_> {
         let mut entry = basics(stat);
         entry.shift_remove("exists");
         entry.shift_insert(0, "path".into(), path.display().to_string().into());
-        if !self.users.contains_key(&stat.uid) {
-            let user = accounts::user(host, &stat.uid.to_string())?.map(|u| u.name).unwrap_or_default();
-            self.users.insert(stat.uid, user);
-        }
-        if !self.groups.contains_key(&stat.gid) {
-            let group = accounts::group(host, &stat.gid.to_string())?.map(|g| g.name).unwrap_or_default();
-            self.groups.insert(stat.gid, group);
-        }
-        entry.insert("pw_name".into(), self.users[&stat.uid].as_str().into());
-        entry.insert("gr_name".into(), self.groups[&stat.gid].as_str().into());
+        let user = match self.users.get(&stat.uid) {
+            Some(name) => name.clone(),
+            None => accounts::user(host, &stat.uid.to_string())?.map(|u| u.name).unwrap_or_default(),
+        };
+        let group = match self.groups.get(&stat.gid) {
+            Some(name) => name.clone(),
+            None => accounts::group(host, &stat.gid.to_string())?.map(|g| g.name).unwrap_or_default(),
+        };
+        entry.insert("pw_name".into(), user.as_str().into());
+        entry.insert("gr_name".into(), group.as_str().into());
+        self.users.insert(stat.uid, user);
+        self.groups.insert(stat.gid, group);
         if self.args.get_checksum && stat.kind == FileKind::File {
             let sum = self.args.checksum_algorithm.of_file(host, path)?;
             entry.insert("checksum".into(), sum.into());

@@ -255,9 +255,15 @@ impl Layer {
     pub(super) fn hold(&mut self, way: &[(String, Place)]) -> Result<Id, HostError> {
         let mut above = ROOT;
         for (name, place) in way {
-            above = match place {
-                Place::Node(id) => *id,
-                Place::Real(path) => {
+            // The way may have been walked before another was taken in.
+            let held = match &self.node(above).body {
+                Body::Dir { entries, .. } => entries.get(name).copied().flatten(),
+                Body::Real(_) | Body::Bytes(_) | Body::Stored { .. } | Body::Symlink(_) => None,
+            };
+            above = match (place, held) {
+                (Place::Node(id), _) => *id,
+                (Place::Real(_), Some(id)) => id,
+                (Place::Real(path), None) => {
                     let stat = real::stat(path, false)?.ok_or_else(|| HostError::NotFound(path.clone()))?;
                     let body = match stat.kind {
                         FileKind::Directory => Body::Dir { real: Some(path.clone()), entries: BTreeMap::new() },
