@@ -74,12 +74,7 @@ pub fn backup(host: &mut dyn Act, path: &Path) -> Result<Option<PathBuf>, Failur
 pub type Opener<'a> = dyn FnMut(&mut dyn Look) -> Result<Box<dyn Read + Send>, HostError> + 'a;
 
 /// Writes a file as a whole; one that cannot be replaced is written over if `unsafe_writes` allows it.
-pub fn put(
-    host: &mut dyn Act,
-    path: &Path,
-    open: &mut Opener<'_>,
-    unsafe_writes: bool,
-) -> Result<(), HostError> {
+pub fn put(host: &mut dyn Act, path: &Path, open: &mut Opener<'_>, unsafe_writes: bool) -> Result<(), HostError> {
     let mut content = open(host.as_look())?;
     match host.write(path, &mut *content, None) {
         Err(HostError::Io { .. } | HostError::Denied { .. }) if unsafe_writes => {

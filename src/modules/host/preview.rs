@@ -212,7 +212,10 @@ impl Layer {
         if let Some(there) = old.place()
             && let Some(old_stat) = self.stat(there)?
         {
-            if *there == Place::Node(id) || *there == place || (!is_dir && old_stat.inode == stat.inode && old_stat.device == stat.device) {
+            if *there == Place::Node(id)
+                || *there == place
+                || (!is_dir && old_stat.inode == stat.inode && old_stat.device == stat.device)
+            {
                 return Ok(());
             }
             match (is_dir, old_stat.kind == FileKind::Directory) {
