@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::outcome::Outcome;
+use super::secret::Mask;
 use super::source::Place;
 use super::value::Value;
 
@@ -133,6 +134,99 @@ pub enum Event {
         check: Option<Coverage>,
         next: Vec<String>,
     },
+}
+
+impl Stamped {
+    /// With every known secret masked.
+    pub fn masked(&self, mask: &Mask) -> Stamped {
+        Stamped { at: self.at, event: self.event.masked(mask) }
+    }
+}
+
+impl Event {
+    /// With every known secret masked, in whatever a user or a host could have put it. Names of hosts and steps'
+    /// identities stay as they are.
+    pub fn masked(&self, mask: &Mask) -> Event {
+        let mut event = self.clone();
+        if mask.is_empty() {
+            return event;
+        }
+        let text = |t: &mut String| *t = mask.text(t);
+        let item = |i: &mut Item| i.label = mask.value(&i.label);
+        let shown = |s: &mut Shown| s.outcome = s.outcome.masked(mask);
+        match &mut event {
+            Event::RunStarted { .. } | Event::Resumed { .. } | Event::NoHosts { .. } => {}
+            Event::PlaybookStarted { playbook } => text(playbook),
+            Event::PlayStarted { name, .. } => text(name),
+            Event::TaskStarted { step } | Event::HostStarted { step, .. } => text(&mut step.name),
+            Event::ItemDone { step, item: i, result, .. } => {
+                text(&mut step.name);
+                item(i);
+                shown(result);
+            }
+            Event::HostDone { step, result, .. } => {
+                text(&mut step.name);
+                shown(result);
+            }
+            Event::Retrying { step, item: i, result, .. } => {
+                text(&mut step.name);
+                i.iter_mut().for_each(item);
+                shown(result);
+            }
+            Event::Included { step, file, item: i, .. } => {
+                text(&mut step.name);
+                text(file);
+                i.iter_mut().for_each(item);
+            }
+            Event::Waiting { step, wait, .. } => {
+                text(&mut step.name);
+                text(&mut wait.reason);
+                text(&mut wait.seen);
+            }
+            Event::Output { step, line, .. } => {
+                text(&mut step.name);
+                text(line);
+            }
+            Event::GateOpened { step, gate, .. } => {
+                text(&mut step.name);
+                *gate = gate.masked(mask);
+            }
+            Event::GateAnswered { step, answer, .. } => {
+                text(&mut step.name);
+                text(answer);
+            }
+            Event::InDoubt { step, verdict, .. } => {
+                text(&mut step.name);
+                text(verdict);
+            }
+            Event::Link { why, .. } | Event::Stopping { why } => text(why),
+            Event::Warning { text: t } => text(t),
+            Event::RunDone { end, custom_stats, check, next, .. } => {
+                match end {
+                    End::Stopped(why) | End::Broken(why) => text(why),
+                    End::Completed | End::Failed => {}
+                }
+                custom_stats.iter_mut().for_each(|(_, v)| *v = mask.value(v));
+                next.iter_mut().for_each(text);
+                for (_, name, why) in check.iter_mut().flat_map(|c| &mut c.not_knowable) {
+                    text(name);
+                    text(why);
+                }
+            }
+        }
+        event
+    }
+}
+
+impl Gate {
+    /// With every known secret masked.
+    pub fn masked(&self, mask: &Mask) -> Gate {
+        Gate {
+            title: mask.text(&self.title),
+            lines: self.lines.iter().map(|(h, t)| (mask.text(h), mask.text(t))).collect(),
+            expect: mask.text(&self.expect),
+        }
+    }
 }
 
 /// A task or handler as messages name it.

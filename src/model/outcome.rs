@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::secret::Mask;
 use super::value::{Dict, Key, Value};
 use crate::dict;
 
@@ -94,6 +95,34 @@ impl Outcome {
     pub fn diff(mut self, diff: Diff) -> Outcome {
         self.diff.push(diff);
         self
+    }
+
+    /// With every known secret masked.
+    pub fn masked(&self, mask: &Mask) -> Outcome {
+        if mask.is_empty() {
+            return self.clone();
+        }
+        let diff = |d: &Diff| match d {
+            Diff::Text { before_name, after_name, before, after } => Diff::Text {
+                before_name: mask.text(before_name),
+                after_name: mask.text(after_name),
+                before: mask.text(before),
+                after: mask.text(after),
+            },
+            Diff::Prepared(text) => Diff::Prepared(mask.text(text)),
+        };
+        Outcome {
+            status: match &self.status {
+                Status::NotKnowable(why) => Status::NotKnowable(mask.text(why)),
+                other => other.clone(),
+            },
+            changed: self.changed,
+            msg: mask.text(&self.msg),
+            data: mask.dict(&self.data),
+            facts: mask.dict(&self.facts),
+            diff: self.diff.iter().map(diff).collect(),
+            warnings: self.warnings.iter().map(|w| mask.text(w)).collect(),
+        }
     }
 
     pub fn is_failed(&self) -> bool {

@@ -10,7 +10,7 @@ use std::sync::{Arc, RwLock};
 use serde::{Deserialize, Deserializer};
 use zeroize::Zeroize;
 
-use super::value::Value;
+use super::value::{Dict, Key, Value};
 
 /// What stands in the place of a secret.
 pub const MASK: &str = "********";
@@ -84,6 +84,22 @@ impl Mask {
         }
     }
 
+    /// Whether no secret is known, so that sinks need not look.
+    pub fn is_empty(&self) -> bool {
+        self.0.read().is_ok_and(|known| known.is_empty())
+    }
+
+    /// Whether a value holds a known secret, in keys too.
+    pub fn hides_in(&self, value: &Value) -> bool {
+        match value {
+            Value::Str(s) => self.hides(s),
+            Value::Template(t) => self.hides(&t.text),
+            Value::List(l) => l.iter().any(|v| self.hides_in(v)),
+            Value::Dict(d) => d.iter().any(|(k, v)| k.as_str().is_some_and(|k| self.hides(k)) || self.hides_in(v)),
+            _ => false,
+        }
+    }
+
     /// Whether a text holds a known secret.
     pub fn hides(&self, text: &str) -> bool {
         self.0.read().is_ok_and(|known| known.iter().any(|s| text.contains(s.reveal())))
@@ -106,16 +122,15 @@ impl Mask {
             Value::Str(s) if self.hides(s) => Value::str(self.text(s)),
             Value::Template(t) if self.hides(&t.text) => Value::str(self.text(&t.text)),
             Value::List(l) => Value::list(l.iter().map(|v| self.value(v)).collect()),
-            Value::Dict(d) => Value::dict(
-                d.iter()
-                    .map(|(k, v)| {
-                        let key = k.as_str().filter(|t| self.hides(t)).map(|t| self.text(t).into());
-                        (key.unwrap_or_else(|| k.clone()), self.value(v))
-                    })
-                    .collect(),
-            ),
+            Value::Dict(d) => Value::dict(self.dict(d)),
             other => other.clone(),
         }
+    }
+
+    /// The dictionary with every known secret masked, in keys too.
+    pub fn dict(&self, d: &Dict) -> Dict {
+        let key = |k: &Key| k.as_str().filter(|t| self.hides(t)).map(|t| self.text(t).into());
+        d.iter().map(|(k, v)| (key(k).unwrap_or_else(|| k.clone()), self.value(v))).collect()
     }
 }
 
