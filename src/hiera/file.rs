@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use granit_parser::{Event, Parser, ScalarStyle};
 
+use crate::model::secret::MASK;
 use crate::model::value::{Dict, Key, Value};
 
 use super::yaml11;
@@ -124,6 +125,18 @@ impl Hieradata {
             format!("{}: `{}` is unquoted and reads as the number {}", self.name, e.raw.trim_end(), e.value)
         };
         self.entries().filter(odd).map(told).collect()
+    }
+
+    /// The text with every value masked, for a diff of secrets: what changed against `old` says so, and shows nothing.
+    pub fn masked(&self, old: Option<&Hieradata>) -> String {
+        let piece = |p: &Piece| match p {
+            Piece::Other(text) => text.clone(),
+            Piece::Entry(entry) => {
+                let changed = old.is_some_and(|o| o.get(&entry.key).is_some_and(|v| !same(v, &entry.value)));
+                format!("{}: {MASK}{}\n", entry.key, if changed { " (changed)" } else { "" })
+            }
+        };
+        self.pieces.iter().map(piece).collect()
     }
 
     fn position(&self, key: &str) -> Option<usize> {

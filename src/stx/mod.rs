@@ -9,12 +9,14 @@ mod credentials;
 mod disk_space;
 mod facts;
 mod health;
+mod hiera_migrate;
 mod host_lock;
 mod host_upgrade;
 mod licence;
 mod load;
 mod patch;
 pub mod platform;
+mod restore;
 pub mod state;
 pub mod tables;
 mod upgrade;
@@ -30,10 +32,20 @@ pub const ALL: &[Entry] = &[
     Entry::of::<disk_space::DiskSpace>(),
     Entry::of::<facts::Facts>(),
     Entry::of::<health::HealthQuery>(),
+    Entry::of::<hiera_migrate::HieraMigrate>(),
     Entry::of::<host_lock::HostLock>(),
     Entry::of::<host_upgrade::HostUpgrade>(),
     Entry::of::<licence::Licence>(),
     Entry::of::<load::LoadModule>(),
     Entry::of::<patch::Patch>(),
+    Entry::of::<restore::claim::Claim>(),
+    Entry::of::<restore::database_sync::DatabaseSync>(),
+    Entry::of::<restore::etcd::Etcd>(),
+    Entry::of::<restore::images::Images>(),
+    Entry::of::<restore::manifest::Manifest>(),
+    Entry::of::<restore::postgres::Postgres>(),
+    Entry::of::<restore::procedure::Procedure>(),
+    Entry::of::<restore::scripts::Scripts>(),
+    Entry::of::<restore::trees::Trees>(),
     Entry::of::<upgrade::UpgradeModule>(),
 ];

@@ -1,0 +1,277 @@
+//! `stx_hiera_migrate`: the hieradata of the old release rewritten for the new one, by the rules of the role.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::action::command::Command;
+use crate::action::host::{Act, HostError, Look};
+use crate::action::module::{Failure, Module, Recovery};
+use crate::dict;
+use crate::hiera::file::Hieradata;
+use crate::hiera::migrate::{Expressions, Files, Surroundings, migrate};
+use crate::hiera::rules::Rules;
+use crate::model::outcome::{Diff, Outcome};
+use crate::model::value::{Dict, Key, Value};
+
+use super::advice::Advice;
+
+crate::arguments! {
+    pub struct Args {
+        /// The old release.
+        from_release []: String,
+        /// The new release.
+        to_release []: String,
+        /// Directory of the old hieradata; by default of `from_release` below /opt/platform/puppet.
+        source []: Option<PathBuf>,
+        /// Directory of the new hieradata; by default of `to_release` below /opt/platform/puppet.
+        dest []: Option<PathBuf>,
+        /// The rules, in their order: see the role `hiera`. Expressions are written without braces.
+        rules []: Vec<Value>,
+        /// Keys that must be there afterwards: a mapping of file to keys.
+        required []: Dict = Dict::new(),
+        /// Keys that the new release does not know.
+        obsolete []: Vec<String> = Vec::new(),
+        /// Values for expressions, as `facts`.
+        facts []: Dict = Dict::new(),
+        /// Passwords of the platform's keyring for expressions, as `facts.keyring`: a mapping of name to `service user`.
+        keyring []: Dict = Dict::new(),
+    }
+}
+
+/// The files that are migrated; the platform makes the others anew from its database.
+const FILES: &[&str] = &["static", "secure_static"];
+
+pub struct HieraMigrate;
+
+impl Module for HieraMigrate {
+    const NAMES: &'static [&'static str] = &["stx_hiera_migrate"];
+    const DOC: &'static str = "Migrates static.yaml and secure_static.yaml of the old release to the new one, by rules.\n\
+        Lines that no rule touches stay byte for byte; what is written reads the same to every YAML 1.1 reader. Missing, left-over and \
+        duplicate keys are all told before anything is written. Secrets are generated once and kept, and masked in the diff.";
+    const RETURNS: &'static [(&'static str, &'static str)] = &[("files", "those that were written")];
+    const EXAMPLE: &'static str = "- name: migrate the hieradata\n  stx_hiera_migrate:\n    from_release: '21.05'\n    to_release: '21.12'\n    \
+        rules:\n      - { repoint: static }\n      - { rename: 'a::b', to: 'a::c' }";
+    type Args = Args;
+
+    fn recovery(_: &Args) -> Recovery {
+        Recovery::Again
+    }
+
+    fn run(args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {
+        let rules = Rules::read(&args.rules, &args.required, &args.obsolete)
+            .map_err(|wrong| Failure::new(format!("wrong rules: {}", wrong.join("; "))))?;
+        let dir = |release: &str| Path::new("/opt/platform/puppet").join(release).join("hieradata");
+        let source = args.source.clone().unwrap_or_else(|| dir(&args.from_release));
+        let dest = args.dest.clone().unwrap_or_else(|| dir(&args.to_release));
+        let (old, modes) = read(host.as_look(), &source, true)?;
+        let (kept, _) = read(host.as_look(), &dest, false)?;
+        let mut facts = args.facts.clone();
+        facts.insert(Key::str("keyring"), Value::dict(keyring(&args.keyring, host.as_look())?));
+        let mut secret = |length: usize| generate(length);
+        let mut around = Surroundings {
+            from: &args.from_release,
+            to: &args.to_release,
+            facts: &facts,
+            kept: &kept,
+            expressions: &Jinja,
+            secret: &mut secret,
+        };
+        let new = migrate(&old, &rules, &mut around).map_err(|wrong| refused(&args, &wrong))?;
+        write(host, &source, &dest, &old, &kept, &new, &modes)
+    }
+}
+
+/// What keeps the migration from being done, all of it.
+fn refused(args: &Args, wrong: &[String]) -> Failure {
+    let advice =
+        Advice::failed(format!("the hieradata cannot be migrated to {}: {} mistakes", args.to_release, wrong.len()));
+    let advice = wrong.iter().fold(advice, |a, why| a.cause(why.clone()));
+    advice
+        .safe("yes: nothing was written")
+        .next(format!(
+            "add or correct the rules in roles/hiera/vars/{}-{}.yml, then run again",
+            args.from_release, args.to_release
+        ))
+        .with("mistakes", wrong.iter().map(String::as_str).collect::<Value>())
+        .into()
+}
+
+/// The files of a directory with their modes. The old ones must all be there and readable, each mistake told.
+fn read(host: &mut dyn Look, dir: &Path, needed: bool) -> Result<(Files, Vec<u32>), Failure> {
+    let (mut files, mut modes, mut wrong) = (Files::new(), Vec::new(), Vec::new());
+    for name in FILES {
+        let path = dir.join(format!("{name}.yaml"));
+        let shown = path.display().to_string();
+        let bytes = match host.read(&path) {
+            Ok(bytes) => bytes,
+            Err(HostError::NotFound(_)) if !needed => continue,
+            Err(HostError::NotFound(_)) => {
+                wrong.push(format!("{shown} does not exist"));
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        modes.push(host.stat(&path, true)?.map_or(0o600, |s| s.mode & 0o777));
+        let text = String::from_utf8(bytes)
+            .map_err(|e| format!("{shown} is not UTF-8 at byte {}", e.utf8_error().valid_up_to()));
+        match text.and_then(|text| Hieradata::parse(&shown, &text).map_err(|e| e.to_string())) {
+            Ok(file) => drop(files.insert((*name).to_owned(), file)),
+            // An earlier migration's file that is damaged is written anew; secrets in it are lost then, and said.
+            Err(why) => wrong.push(why),
+        }
+    }
+    if wrong.is_empty() {
+        return Ok((files, modes));
+    }
+    Err(Advice::failed(format!("the hieradata in {} cannot be read: {}", dir.display(), wrong.join("; ")))
+        .safe("yes: nothing was written")
+        .next("put the files right (or restore them from the archive), then run again")
+        .into())
+}
+
+fn write(
+    host: &mut dyn Act,
+    source: &Path,
+    dest: &Path,
+    old: &Files,
+    kept: &Files,
+    new: &Files,
+    modes: &[u32],
+) -> Result<Outcome, Failure> {
+    let mut outcome = Outcome::ok();
+    let mut written = Vec::new();
+    for ((name, file), mode) in new.iter().zip(modes) {
+        outcome.warnings.extend(file.suspicious());
+        let text = file.text();
+        if kept.get(name).is_some_and(|k| k.text() == text) {
+            continue;
+        }
+        let file_name = format!("{name}.yaml");
+        let secret = name.starts_with("secure");
+        let before = old.get(name).map(|f| if secret { f.masked(None) } else { f.text() }).unwrap_or_default();
+        outcome.diff.push(Diff::Text {
+            before_name: source.join(&file_name).display().to_string(),
+            after_name: dest.join(&file_name).display().to_string(),
+            before,
+            after: if secret { file.masked(old.get(name)) } else { text.clone() },
+        });
+        host.make_dir(dest, None)?;
+        host.write(&dest.join(&file_name), &mut text.as_bytes(), Some(*mode))?;
+        written.push(file_name);
+    }
+    outcome.changed = !written.is_empty();
+    outcome.msg = match written.len() {
+        0 => "migrated already".into(),
+        _ => format!("{} written to {}", written.join(" and "), dest.display()),
+    };
+    Ok(outcome.with("files", written.iter().map(String::as_str).collect::<Value>()))
+}
+
+/// What the platform's keyring holds under these names; what it does not hold is left out, and undefined in expressions.
+fn keyring(wanted: &Dict, host: &mut dyn Look) -> Result<Dict, Failure> {
+    let mut found = Dict::new();
+    for (name, entry) in wanted {
+        let entry = entry.to_string();
+        let Some((service, user)) = entry.split_once(' ') else {
+            return Err(Failure::new(format!("the keyring entry `{name}` must be `service user`, not `{entry}`")));
+        };
+        let command = Command::new(["keyring", "get", service, user]).timeout(Duration::from_secs(30));
+        match host.query(&command) {
+            Ok(output) if output.success() => {
+                drop(found.insert(name.clone(), Value::str(output.text().trim_end_matches(['\r', '\n']))));
+            }
+            Ok(_) | Err(HostError::NoProgram(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(found)
+}
+
+/// A password as the platform makes them: letters and digits, and an end that satisfies its rules.
+fn generate(length: usize) -> String {
+    const LETTERS: &[u8] = b"abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
+    let end = "Ti0*";
+    let mut random = vec![0u8; length.saturating_sub(end.len()) * 4];
+    if std::fs::File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut random)).is_err() {
+        // Without randomness no secret is made: an empty one is refused as a required key.
+        return String::new();
+    }
+    // What does not divide evenly is passed over, so that every letter is as likely.
+    let fair = 256 - 256 % LETTERS.len();
+    let letters =
+        random.iter().filter(|b| usize::from(**b) < fair).map(|b| LETTERS[usize::from(*b) % LETTERS.len()] as char);
+    letters.take(length.saturating_sub(end.len())).collect::<String>() + end
+}
+
+/// Jinja expressions of rules: strict, so that an undefined name is told.
+struct Jinja;
+
+impl Expressions for Jinja {
+    fn value(&self, expression: &str, vars: &Dict) -> Result<Value, String> {
+        let mut jinja = minijinja::Environment::new();
+        jinja.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
+        let compiled = jinja.compile_expression(expression).map_err(|e| e.to_string())?;
+        let value = compiled.eval(to_jinja(&Value::dict(vars.clone()))).map_err(|e| e.to_string())?;
+        from_jinja(&value).ok_or_else(|| format!("`{expression}` is undefined"))
+    }
+}
+
+fn to_jinja(value: &Value) -> minijinja::Value {
+    match value {
+        Value::Null => ().into(),
+        Value::Bool(b) => (*b).into(),
+        Value::Int(i) => (*i).into(),
+        Value::Float(x) => (*x).into(),
+        Value::Str(s) => s.as_ref().into(),
+        Value::Template(t) => t.text.as_str().into(),
+        Value::List(l) => l.iter().map(to_jinja).collect(),
+        Value::Dict(d) => minijinja::Value::from_pairs(d.iter().map(|(k, v)| (k.to_string(), to_jinja(v)))),
+    }
+}
+
+fn from_jinja(value: &minijinja::Value) -> Option<Value> {
+    use minijinja::value::ValueKind;
+    Some(match value.kind() {
+        ValueKind::Undefined => return None,
+        ValueKind::None => Value::Null,
+        ValueKind::Bool => Value::Bool(value.is_true()),
+        ValueKind::Number => match value.as_i64() {
+            Some(i) => Value::Int(i),
+            None => Value::Float(f64::try_from(value.clone()).ok()?),
+        },
+        ValueKind::Seq | ValueKind::Iterable => {
+            Value::list(value.try_iter().ok()?.map(|v| from_jinja(&v)).collect::<Option<_>>()?)
+        }
+        ValueKind::Map => {
+            let mut dict = Dict::new();
+            for key in value.try_iter().ok()? {
+                dict.insert(Key::from_value(&from_jinja(&key)?)?, from_jinja(&value.get_item(&key).ok()?)?);
+            }
+            Value::dict(dict)
+        }
+        _ => Value::str(value.to_string()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expressions_see_keys_with_colons_and_name_what_is_undefined() {
+        let vars = dict! {"old" => Value::dict(dict! {"a::b" => "x"}), "facts" => Value::dict(Dict::new())};
+        assert_eq!(Jinja.value("old['a::b'] ~ '/y'", &vars).unwrap().as_str(), Some("x/y"));
+        assert_eq!(Jinja.value("'a::b' in old and 'c' not in old", &vars).unwrap(), Value::Bool(true));
+        assert!(Jinja.value("facts.missing", &vars).is_err());
+        assert!(Jinja.value("old[", &vars).is_err());
+    }
+
+    #[test]
+    fn secrets_are_long_enough_and_differ() {
+        let (a, b) = (generate(16), generate(16));
+        assert_eq!(a.len(), 16);
+        assert_ne!(a, b);
+        assert!(a.ends_with("Ti0*"));
+    }
+}
