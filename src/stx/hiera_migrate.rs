@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::action::command::Command;
 use crate::action::host::{Act, HostError, Look};
 use crate::action::module::{Failure, Module, Recovery};
-use crate::dict;
+
 use crate::hiera::file::Hieradata;
 use crate::hiera::migrate::{Expressions, Files, Surroundings, migrate};
 use crate::hiera::rules::Rules;
@@ -257,6 +257,7 @@ fn from_jinja(value: &minijinja::Value) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dict;
 
     #[test]
     fn expressions_see_keys_with_colons_and_name_what_is_undefined() {
