@@ -1,1 +1,11 @@
-//! Variables and templates: layers and precedence, Jinja as Ansible means it, filters, tests, lookups.
+//! Variables and templates: layers and their precedence, and Jinja as Ansible runs it.
+//!
+//! What the engine calls is [`template::Templar`] and [`layers`]; the rest is the language.
+
+mod dates;
+mod error;
+pub mod filters;
+mod jinja;
+pub mod lookups;
+pub mod template;
+pub mod tests;

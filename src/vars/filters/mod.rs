@@ -1,0 +1,43 @@
+//! The filters, a file for each family; one line of a family's table each.
+
+mod data;
+mod jinja;
+mod lists;
+mod sequences;
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+use super::jinja::tree::Filter;
+
+const FAMILIES: &[&[Filter]] = &[data::ALL, lists::ALL, jinja::ALL, sequences::ALL];
+
+fn table() -> &'static HashMap<&'static str, &'static Filter> {
+    static TABLE: OnceLock<HashMap<&'static str, &'static Filter>> = OnceLock::new();
+    TABLE.get_or_init(|| {
+        // The first of a name wins: families of Ansible's own stand before Jinja's.
+        let mut table = HashMap::new();
+        for filter in FAMILIES.iter().copied().flatten() {
+            for name in filter.names {
+                table.entry(*name).or_insert(filter);
+            }
+        }
+        table
+    })
+}
+
+/// A filter by its short or full name.
+pub(super) fn find(name: &str) -> Option<&'static Filter> {
+    let bare = name.strip_prefix("ansible.builtin.").or_else(|| name.strip_prefix("ansible.legacy.")).unwrap_or(name);
+    table().get(bare).copied()
+}
+
+/// All names, for suggestions.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    table().keys().copied()
+}
+
+/// Every filter once, with its names and what it does, for the documentation.
+pub fn documented() -> impl Iterator<Item = (&'static [&'static str], &'static str)> {
+    FAMILIES.iter().copied().flatten().map(|f| (f.names, f.doc))
+}

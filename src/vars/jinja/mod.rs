@@ -1,0 +1,14 @@
+//! Jinja as Ansible runs it: minijinja reads the text ([`lower`]), [`eval`] runs the tree with Python's meaning.
+
+pub mod eval;
+pub mod format;
+pub mod functions;
+pub mod literals;
+pub mod lower;
+pub mod methods;
+pub mod ops;
+pub mod slices;
+pub mod stmts;
+pub mod tree;
+pub mod val;
+pub mod walk;

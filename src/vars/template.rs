@@ -1,0 +1,598 @@
+//! Templates and conditions of a run: what the engine and the modules call. The language itself is in [`super::jinja`].
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+
+use minijinja::syntax::SyntaxConfig;
+
+pub use super::error::{Fail, Link, TemplateError, TemplateErrorKind};
+use super::jinja::eval::{Cx, Frame, place, with_line_ends};
+use super::jinja::lower::{Reading, compile};
+use super::jinja::tree::{Arg, Body, Expr, ExprKind, Program};
+use super::jinja::val::{Res, Val};
+use super::jinja::{functions, walk};
+use crate::model::mistake::{Mistake, nearest};
+use crate::model::source::{Span, Spanned};
+use crate::model::value::{Dict, Template, Value};
+
+/// The variables that a template sees. Values may hold templates: they are rendered when they are used.
+pub trait Scope: Send + Sync {
+    /// A variable as it was written.
+    fn get(&self, name: &str) -> Option<Value>;
+    /// The names of all variables.
+    fn names(&self) -> Vec<Arc<str>>;
+    /// Another host's variables, for `hostvars`.
+    fn host(&self, _name: &str) -> Option<Arc<dyn Scope>> {
+        None
+    }
+    /// The hosts that `hostvars` has; none where there is no inventory.
+    fn hosts(&self) -> Vec<Arc<str>> {
+        Vec::new()
+    }
+    /// The control node, for lookups and included templates; none where templates must not reach it.
+    fn control(&self) -> Option<&dyn Control> {
+        None
+    }
+}
+
+/// What lookups need of the control node. Only rendering calls it, never a load-time check.
+pub trait Control: Send + Sync {
+    /// The folders in which a relative file is looked for: role and play folders, the nearest first.
+    fn search(&self) -> Vec<PathBuf>;
+    /// A file's bytes, decrypted if it is a vault.
+    fn read(&self, path: &Path) -> Result<Vec<u8>, String>;
+    /// Runs a shell command here and gives its exit code, output and errors.
+    fn run(&self, command: &str) -> Result<(i32, Vec<u8>, Vec<u8>), String>;
+    /// The hosts that a pattern picks, in the order of the inventory.
+    fn matching(&self, pattern: &str) -> Result<Vec<String>, String>;
+    /// A setting by its name in Ansible's configuration.
+    fn setting(&self, name: &str) -> Option<Value>;
+}
+
+impl Scope for Dict {
+    fn get(&self, name: &str) -> Option<Value> {
+        self.get(name).cloned()
+    }
+    fn names(&self) -> Vec<Arc<str>> {
+        self.keys().filter_map(|k| k.as_str().map(Arc::from)).collect()
+    }
+}
+
+/// Some variables before others: loop variables, say, before a host's view.
+pub struct Above<'a> {
+    pub top: &'a Dict,
+    pub below: &'a dyn Scope,
+}
+
+impl Scope for Above<'_> {
+    fn get(&self, name: &str) -> Option<Value> {
+        self.top.get(name).cloned().or_else(|| self.below.get(name))
+    }
+    fn names(&self) -> Vec<Arc<str>> {
+        let mut names = Scope::names(self.top);
+        let more = self.below.names();
+        names.extend(more.into_iter().filter(|n| !self.top.contains_key(&**n)));
+        names
+    }
+    fn host(&self, name: &str) -> Option<Arc<dyn Scope>> {
+        self.below.host(name)
+    }
+    fn hosts(&self) -> Vec<Arc<str>> {
+        self.below.hosts()
+    }
+    fn control(&self) -> Option<&dyn Control> {
+        self.below.control()
+    }
+}
+
+/// How a template file is read; the defaults are those of the `template` module.
+#[derive(Clone, Debug)]
+pub struct TextOptions {
+    /// The file's name, for messages and relative includes.
+    pub name: String,
+    /// Where `include`, `import` and `extends` look, before the control node's search path.
+    pub search: Vec<PathBuf>,
+    pub trim_blocks: bool,
+    pub lstrip_blocks: bool,
+    pub keep_trailing_newline: bool,
+    pub newline_sequence: String,
+    pub variable: (String, String),
+    pub block: (String, String),
+    pub comment: (String, String),
+    pub line_statement_prefix: String,
+    pub line_comment_prefix: String,
+}
+
+impl Default for TextOptions {
+    fn default() -> TextOptions {
+        let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+        TextOptions {
+            name: String::new(),
+            search: Vec::new(),
+            trim_blocks: true,
+            lstrip_blocks: false,
+            keep_trailing_newline: false,
+            newline_sequence: "\n".into(),
+            variable: pair("{{", "}}"),
+            block: pair("{%", "%}"),
+            comment: pair("{#", "#}"),
+            line_statement_prefix: String::new(),
+            line_comment_prefix: String::new(),
+        }
+    }
+}
+
+impl TextOptions {
+    fn syntax(&self) -> Res<SyntaxConfig> {
+        let mut b = SyntaxConfig::builder();
+        let own = |s: &String| Cow::<'static, str>::Owned(s.clone());
+        b.variable_delimiters(own(&self.variable.0), own(&self.variable.1));
+        b.block_delimiters(own(&self.block.0), own(&self.block.1));
+        b.comment_delimiters(own(&self.comment.0), own(&self.comment.1));
+        b.line_statement_prefix(own(&self.line_statement_prefix));
+        b.line_comment_prefix(own(&self.line_comment_prefix));
+        b.trim_blocks(self.trim_blocks).lstrip_blocks(self.lstrip_blocks);
+        b.keep_trailing_newline(self.keep_trailing_newline);
+        b.build().map_err(|e| {
+            let detail = e.detail().unwrap_or("they are not usable");
+            TemplateError::new(TemplateErrorKind::Syntax, format!("the template's delimiters: {detail}"))
+        })
+    }
+
+    /// Takes a `#jinja2:` first line into account; gives the text behind it.
+    fn header<'t>(&mut self, text: &'t str) -> Res<&'t str> {
+        let Some(rest) = text.strip_prefix("#jinja2:") else { return Ok(text) };
+        let wrong = |m: String| Err(TemplateError::new(TemplateErrorKind::Syntax, m));
+        let Some((line, text)) = rest.split_once('\n') else {
+            return wrong("the #jinja2: line must be followed by a line end".into());
+        };
+        for pair in line.split(',') {
+            let Some((key, value)) = pair.split_once(':') else {
+                return wrong(format!("the #jinja2: line needs pairs of name and value, not '{}'", pair.trim()));
+            };
+            let value = value.trim();
+            let quoted = value.strip_prefix(['\'', '"']).and_then(|v| v.strip_suffix(['\'', '"']));
+            let value = match (value, quoted) {
+                ("True", _) => Value::Bool(true),
+                ("False", _) => Value::Bool(false),
+                (_, Some(raw)) => match super::jinja::literals::unescape(raw) {
+                    Ok(text) => Value::str(text),
+                    Err(e) => return wrong(format!("the #jinja2: line: {e}")),
+                },
+                _ => return wrong(format!("the #jinja2: line: {} must be True, False or a quoted text", key.trim())),
+            };
+            self.set(key.trim(), &value)?;
+        }
+        Ok(text)
+    }
+
+    /// Sets an option by the name that the `template` module and the `#jinja2:` line give it.
+    fn set(&mut self, key: &str, value: &Value) -> Res<()> {
+        let slot = match key {
+            "variable_start_string" => &mut self.variable.0,
+            "variable_end_string" => &mut self.variable.1,
+            "block_start_string" => &mut self.block.0,
+            "block_end_string" => &mut self.block.1,
+            "comment_start_string" => &mut self.comment.0,
+            "comment_end_string" => &mut self.comment.1,
+            "line_statement_prefix" => &mut self.line_statement_prefix,
+            "line_comment_prefix" => &mut self.line_comment_prefix,
+            "newline_sequence" => &mut self.newline_sequence,
+            "trim_blocks" | "lstrip_blocks" | "keep_trailing_newline" => {
+                let flag = match key {
+                    "trim_blocks" => &mut self.trim_blocks,
+                    "lstrip_blocks" => &mut self.lstrip_blocks,
+                    _ => &mut self.keep_trailing_newline,
+                };
+                match value {
+                    Value::Bool(b) => *flag = *b,
+                    Value::Null => {}
+                    _ => return super::error::fail(format!("the template option '{key}' must be true or false")),
+                }
+                return Ok(());
+            }
+            _ => return super::error::fail(format!("unknown template option '{key}'")),
+        };
+        match value {
+            Value::Str(s) => *slot = s.to_string(),
+            Value::Null => {}
+            _ => return super::error::fail(format!("the template option '{key}' must be a text")),
+        }
+        Ok(())
+    }
+}
+
+/// Whether a text is a template (with delimiters) or an expression (a condition, `var:` of debug).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    Expression,
+}
+
+/// Reads YAML for `from_yaml`: all documents of a text, or what is wrong with it.
+pub type ReadYaml = fn(&str) -> Result<Vec<Value>, String>;
+
+type Compiled = Result<Arc<Program>, Fail>;
+
+/// Compiled templates, and what the language needs from outside.
+pub struct Engine {
+    templates: RwLock<HashMap<String, Compiled>>,
+    expressions: RwLock<HashMap<String, Compiled>>,
+    conditions: RwLock<HashMap<String, Compiled>>,
+    files: RwLock<HashMap<(String, String), Compiled>>,
+    pub yaml: ReadYaml,
+}
+
+fn cached<K: std::hash::Hash + Eq>(map: &RwLock<HashMap<K, Compiled>>, key: K, make: impl FnOnce(&K) -> Compiled) -> Compiled {
+    if let Ok(m) = map.read()
+        && let Some(found) = m.get(&key)
+    {
+        return found.clone();
+    }
+    // Reading deep nesting needs stack; worker threads have little.
+    let made = stacker::maybe_grow(1 << 20, 4 << 20, || make(&key));
+    if let Ok(mut m) = map.write() {
+        m.insert(key, made.clone());
+    }
+    made
+}
+
+impl Engine {
+    fn reading(expression: bool, keep_backslashes: bool) -> Reading {
+        let syntax = TextOptions::default().syntax().unwrap_or_default();
+        Reading { expression, keep_backslashes, syntax, newline: None }
+    }
+
+    /// A template in a playbook.
+    pub(super) fn template(&self, text: &str) -> Compiled {
+        if let Ok(m) = self.templates.read()
+            && let Some(found) = m.get(text)
+        {
+            return found.clone();
+        }
+        cached(&self.templates, text.to_owned(), |t| compile(t, "", &Engine::reading(false, true)).map(Arc::new))
+    }
+
+    fn expression(&self, text: &str) -> Compiled {
+        cached(&self.expressions, text.to_owned(), |t| compile(t, "", &Engine::reading(true, true)).map(Arc::new))
+    }
+
+    /// A condition is read as a statement is: its backslashes are escapes.
+    fn condition(&self, text: &str) -> Compiled {
+        cached(&self.conditions, text.to_owned(), |t| compile(t, "", &Engine::reading(true, false)).map(Arc::new))
+    }
+
+    fn text(&self, text: &str, options: &TextOptions) -> Compiled {
+        // The search path does not matter to what a text compiles to.
+        let shape = format!("{:?}", TextOptions { search: Vec::new(), ..options.clone() });
+        cached(&self.files, (shape, text.to_owned()), |(_, t)| {
+            let newline = Some(&options.newline_sequence).filter(|n| *n != "\n").map(|n| Arc::from(n.as_str()));
+            let reading = Reading { expression: false, keep_backslashes: false, syntax: options.syntax()?, newline };
+            compile(t, &options.name, &reading).map(Arc::new).map_err(|mut e| {
+                place(&mut e, &options.name, t, None);
+                e
+            })
+        })
+    }
+
+    /// A template file that another template names; none if there is none.
+    pub(super) fn file(&self, name: &str, options: Option<&TextOptions>, scope: &dyn Scope) -> Res<Option<Arc<Program>>> {
+        let default = TextOptions::default();
+        let options = options.unwrap_or(&default);
+        let mut folders: Vec<PathBuf> = Vec::new();
+        for f in options.search.iter().cloned().chain(scope.control().map(|c| c.search()).unwrap_or_default()) {
+            folders.push(f.join("templates"));
+            folders.push(f);
+        }
+        let candidates = if Path::new(name).is_absolute() {
+            vec![PathBuf::from(name)]
+        } else {
+            folders.iter().map(|f| f.join(name)).collect()
+        };
+        let Some(path) = candidates.into_iter().find(|p| p.is_file()) else { return Ok(None) };
+        let bytes = match scope.control() {
+            Some(c) => c.read(&path),
+            None => std::fs::read(&path).map_err(|e| e.to_string()),
+        };
+        let text = bytes.and_then(|b| String::from_utf8(b).map_err(|_| "it is not UTF-8 text".to_owned()));
+        match text {
+            Ok(text) => {
+                let options = TextOptions { name: path.display().to_string(), ..options.clone() };
+                self.text(&text, &options).map(Some)
+            }
+            Err(e) => super::error::fail(format!("cannot read the template {}: {e}", path.display())),
+        }
+    }
+}
+
+/// Renders templates and decides conditions. One per run; share it behind an `Arc`.
+pub struct Templar {
+    engine: Engine,
+}
+
+impl Templar {
+    /// `yaml` reads the texts given to `from_yaml`.
+    pub fn new(yaml: ReadYaml) -> Templar {
+        Templar {
+            engine: Engine {
+                templates: RwLock::default(),
+                expressions: RwLock::default(),
+                conditions: RwLock::default(),
+                files: RwLock::default(),
+                yaml,
+            },
+        }
+    }
+
+    /// Renders every template in a value. One that is exactly `{{ … }}` gives the value itself, of any kind; `omit`
+    /// drops the item or key that holds it, and is an error where nothing holds it (see [`Templar::render_or_omit`]).
+    pub fn render(&self, value: &Value, scope: &dyn Scope) -> Result<Value, Fail> {
+        if !value.has_template() {
+            return Ok(value.clone());
+        }
+        self.value(value, scope).map_err(|e| match e.kind {
+            TemplateErrorKind::Omitted => e.help("`omit` works for a parameter that may be left out"),
+            _ => e,
+        })
+    }
+
+    /// As [`Templar::render`]; none where the value as a whole is `omit`.
+    pub fn render_or_omit(&self, value: &Value, scope: &dyn Scope) -> Result<Option<Value>, Fail> {
+        match self.value(value, scope) {
+            Ok(v) => Ok(Some(v)),
+            Err(e) if e.kind == TemplateErrorKind::Omitted => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn value(&self, value: &Value, scope: &dyn Scope) -> Result<Value, Fail> {
+        let mut cx = Cx::new(&self.engine, scope);
+        let v = cx.settle(&Val::of(value))?;
+        cx.value(&v)
+    }
+
+    /// The value of an expression without delimiters. `span` is where it was written.
+    pub fn expression(&self, text: &str, span: &Span, scope: &dyn Scope) -> Result<Value, Fail> {
+        let mut cx = Cx::new(&self.engine, scope);
+        self.evaluate(&mut cx, self.engine.expression(text), text, span)
+    }
+
+    fn evaluate(&self, cx: &mut Cx<'_>, program: Compiled, text: &str, span: &Span) -> Result<Value, Fail> {
+        let result = program.and_then(|p| {
+            let v = cx.run(&p, &Frame::root(true))?;
+            cx.value(&v)
+        });
+        result.map_err(|mut e| {
+            place(&mut e, "", text, Some(span));
+            e
+        })
+    }
+
+    /// Decides a condition: a boolean, or an expression that must give one. A condition that is all `{{ … }}` is
+    /// rendered first; the text it gives is the expression.
+    pub fn condition(&self, written: &Spanned<Value>, scope: &dyn Scope) -> Result<bool, Fail> {
+        let wrong = |message: String| {
+            let mut e = TemplateError::new(TemplateErrorKind::Other, message);
+            e.span = Some(written.span.clone());
+            e
+        };
+        let (text, span) = match &written.value {
+            Value::Bool(b) => return Ok(*b),
+            Value::Str(s) => (s.to_string(), written.span.clone()),
+            Value::Template(t) => {
+                let trimmed = t.text.trim();
+                let whole = ["{{", "{%", "{#"].iter().any(|d| trimmed.starts_with(d))
+                    && ["}}", "%}", "#}"].iter().any(|d| trimmed.ends_with(d));
+                if !whole {
+                    (t.text.clone(), t.span.clone())
+                } else {
+                    let inner = Arc::new(Template { text: trimmed.to_owned(), span: t.span.clone() });
+                    match self.value(&Value::Template(inner), scope)? {
+                        Value::Str(s) => (s.to_string(), t.span.clone()),
+                        Value::Bool(b) => return Ok(b),
+                        other => return Err(not_boolean(&other, trimmed, &wrong)),
+                    }
+                }
+            }
+            Value::Null => (String::new(), written.span.clone()),
+            other => return Err(wrong(format!("a condition must be an expression, not {}", other.kind()))),
+        };
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(wrong("the condition is empty".into()).help("write true, or remove it"));
+        }
+        let mut cx = Cx::new(&self.engine, scope);
+        cx.renders_constants = true;
+        match self.evaluate(&mut cx, self.engine.condition(text), text, &span)? {
+            Value::Bool(b) => Ok(b),
+            other => Err(not_boolean(&other, text, &wrong)),
+        }
+    }
+
+    /// Renders the text of a template file with the options of the `template` module by their names
+    /// (`trim_blocks`, `variable_start_string`, …); `search` is where it may include from.
+    pub fn render_file(
+        &self,
+        name: &str,
+        text: &str,
+        options: &Dict,
+        search: &[PathBuf],
+        scope: &dyn Scope,
+    ) -> Result<String, Fail> {
+        let mut all = TextOptions { name: name.to_owned(), search: search.to_vec(), ..TextOptions::default() };
+        for (key, value) in options {
+            all.set(&key.to_string(), value)?;
+        }
+        self.render_text(text, &all, scope)
+    }
+
+    /// Renders the text of a template file, as the `template` module does.
+    pub fn render_text(&self, text: &str, options: &TextOptions, scope: &dyn Scope) -> Result<String, Fail> {
+        let mut options = options.clone();
+        let body = options.header(text)?;
+        let program = self.engine.text(body, &options)?;
+        let mut cx = Cx::new(&self.engine, scope);
+        cx.options = Some(&options);
+        let result = cx.run(&program, &Frame::root(true)).and_then(|v| match v {
+            Val::Null => Ok(String::new()),
+            Val::Str(s) => Ok(s.to_string()),
+            Val::Missing(m) => Err(m.fail()),
+            v => cx.value(&v).map(|v| v.to_string()),
+        });
+        match result {
+            Ok(result) => Ok(with_line_ends(body, &result, &options.newline_sequence)),
+            Err(mut e) => {
+                place(&mut e, &options.name, body, None);
+                Err(e)
+            }
+        }
+    }
+
+    /// What a loop written `with_NAME: terms` goes over. Terms are rendered first.
+    pub fn lookup_terms(&self, name: &str, terms: &Value, scope: &dyn Scope) -> Result<Vec<Value>, Fail> {
+        let mut cx = Cx::new(&self.engine, scope);
+        let terms = cx.settle(&Val::of(terms))?;
+        let found = super::lookups::with(&mut cx, name, terms)?;
+        found.iter().map(|v| cx.value(v)).collect()
+    }
+
+    /// What can be said about a text without running it: syntax errors, unknown filters, tests, lookups and their
+    /// arguments, each with its place.
+    pub fn check(&self, text: &str, span: &Span, kind: Kind) -> Vec<Mistake> {
+        let program = match kind {
+            Kind::Text => self.engine.template(text),
+            Kind::Expression => self.engine.condition(text.trim()),
+        };
+        let shown = if kind == Kind::Text { text } else { text.trim() };
+        match program {
+            Ok(program) => mistakes(&program, shown, span),
+            Err(mut e) => {
+                place(&mut e, "", shown, Some(span));
+                vec![e.to_mistake()]
+            }
+        }
+    }
+
+    /// As [`Templar::check`], for the text of a template file.
+    pub fn check_text(&self, text: &str, options: &TextOptions) -> Vec<Mistake> {
+        let mut options = options.clone();
+        let program = options.header(text).and_then(|body| self.engine.text(body, &options).map(|p| (p, body)));
+        match program {
+            Ok((program, body)) => mistakes(&program, body, &Span::of_text(&options.name, body)),
+            Err(e) => vec![e.to_mistake()],
+        }
+    }
+
+    /// The variables of the play that a text uses; none if it is not valid.
+    pub fn names(&self, text: &str, kind: Kind) -> Vec<String> {
+        let program = match kind {
+            Kind::Text => self.engine.template(text),
+            Kind::Expression => self.engine.condition(text.trim()),
+        };
+        let Ok(program) = program else { return Vec::new() };
+        let mut own: Vec<&str> = Vec::new();
+        let mut names: Vec<String> = Vec::new();
+        if let Body::Template(body) = &program.body {
+            walk::assigned(body, &mut |n| own.push(n));
+        }
+        visit(&program, &mut |e| {
+            if let ExprKind::Var(n) = &*e.kind
+                && !own.contains(&&**n)
+                && !functions::is_global(n)
+                && !names.iter().any(|k| **k == **n)
+            {
+                names.push(n.to_string());
+            }
+        });
+        names
+    }
+}
+
+fn not_boolean(value: &Value, text: &str, wrong: &dyn Fn(String) -> Fail) -> Fail {
+    let e = wrong(format!("the condition gives {}, not true or false", value.kind()));
+    let simple = text.chars().all(|c| c.is_alphanumeric() || "_.[]'\"".contains(c));
+    let shown = if simple { text.to_owned() } else { format!("({text})") };
+    match value {
+        Value::Str(_) | Value::List(_) | Value::Dict(_) => {
+            e.help(format!("to test whether it is empty: {shown} | length > 0")).help(format!(
+                "to read a yes or no in it: {shown} | bool"
+            ))
+        }
+        Value::Int(_) | Value::Float(_) => e.help(format!("compare it: {shown} != 0")),
+        _ => e.help(format!("test for null: {shown} is not none")),
+    }
+}
+
+fn visit<'p>(program: &'p Program, f: &mut dyn FnMut(&'p Expr)) {
+    match &program.body {
+        Body::Expression(e) => walk::expr(e, f),
+        Body::Template(body) => walk::exprs(body, f),
+    }
+    for block in program.blocks.values() {
+        walk::exprs(block, f);
+    }
+}
+
+/// What is wrong in a program that can be read.
+fn mistakes(program: &Program, text: &str, span: &Span) -> Vec<Mistake> {
+    let mut found: Vec<(Fail, bool)> = Vec::new();
+    visit(program, &mut |e| {
+        let mut add = |message: String, near: Option<&str>, warning: bool| {
+            let mut error = TemplateError::new(TemplateErrorKind::Syntax, message);
+            error.at = Some(e.at);
+            error = match near {
+                Some(near) => error.help(format!("did you mean '{near}'?")),
+                None => error,
+            };
+            found.push((error, warning));
+        };
+        match &*e.kind {
+            ExprKind::Bad(message) => add(message.clone(), None, true),
+            ExprKind::Filter { filter: None, name, .. } => {
+                add(format!("there is no filter '{name}'"), nearest(name, super::filters::names()), false);
+            }
+            ExprKind::Test { test: None, name, .. } => {
+                add(format!("there is no test '{name}'"), nearest(name, super::tests::names()), false);
+            }
+            ExprKind::Filter { filter: Some(filter), name, args, .. } => {
+                if let Some((wrong, near)) = unknown_argument(filter.params, args) {
+                    add(format!("the filter '{name}' has no argument '{wrong}'"), near, false);
+                }
+            }
+            ExprKind::Test { test: Some(test), name, args, .. } => {
+                if let Some((wrong, near)) = unknown_argument(test.params, args) {
+                    add(format!("the test '{name}' has no argument '{wrong}'"), near, false);
+                }
+            }
+            ExprKind::Call(callee, args) => {
+                if let (ExprKind::Var(function), Some(Arg::Pos(first))) = (&*callee.kind, args.first())
+                    && matches!(&**function, "lookup" | "query" | "q")
+                    && let ExprKind::Const(Value::Str(name)) = &*first.kind
+                    && super::lookups::find(name).is_none()
+                {
+                    add(format!("there is no lookup '{name}'"), nearest(name, super::lookups::names()), false);
+                }
+            }
+            _ => {}
+        }
+    });
+    found
+        .into_iter()
+        .map(|(mut e, warning)| {
+            place(&mut e, &program.name, text, Some(span));
+            Mistake { warning, ..e.to_mistake() }
+        })
+        .collect()
+}
+
+fn unknown_argument<'a>(params: &[&'static str], args: &'a [Arg]) -> Option<(&'a str, Option<&'static str>)> {
+    if params.iter().any(|p| p.starts_with("**")) {
+        return None;
+    }
+    args.iter().find_map(|a| match a {
+        Arg::Named(n, _) if !params.contains(&&**n) => Some((&**n, nearest(n, params.iter().copied()))),
+        _ => None,
+    })
+}
