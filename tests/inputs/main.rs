@@ -1,0 +1,5 @@
+//! Wrong and right texts against the readers: what PyYAML makes of scalars, snapshots of mistakes, and properties.
+
+mod mistakes;
+mod scalars;
+mod vaults;
