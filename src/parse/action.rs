@@ -181,7 +181,7 @@ fn old_style(cx: &mut Context, candidate: &Candidate) -> Option<Found> {
         return None;
     };
     let first = words.first()?;
-    let name = &text[first.start..first.end];
+    let name = text[first.start..first.end].trim();
     let name_span = span.decoded_part(text, first.start, first.end);
     let table = cx.words;
     let module = match table.module(name) {
@@ -195,10 +195,9 @@ fn old_style(cx: &mut Context, candidate: &Candidate) -> Option<Found> {
     };
     let mut action = empty(Spanned::new(Value::written(name, &name_span), name_span.clone()));
     action.args = args;
-    if first.next < text.len() {
-        let rest = &text[first.next..];
-        let rest_span = span.decoded_part(text, first.next, text.len());
-        fill(cx, &mut action, &module, name, rest, &rest_span);
+    if let Some(second) = words.get(1) {
+        let rest_span = span.decoded_part(text, second.start, text.len());
+        fill(cx, &mut action, &module, name, &text[second.start..], &rest_span);
     }
     // `args` inside of the mapping form is one more way to write them.
     if let Some(at) = action.args.iter().position(|a| a.name.value == "args") {

@@ -5,66 +5,110 @@ use std::borrow::Cow;
 use crate::model::mistake::Mistake;
 use crate::model::source::{Span, Spanned};
 
-/// One word of a text, as byte ranges of it.
+/// One word of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Word {
+    /// With the white space behind it, but for the one space that parts it from the next word.
+    pub text: String,
+    /// The bytes from its start to its end, without white space behind it.
     pub start: usize,
     pub end: usize,
-    /// Where the next word starts.
-    pub next: usize,
 }
 
-/// Splits at spaces and line ends that stand outside of quotes and of `{{ }}`, `{% %}`, `{# #}`. None if quotes or
-/// braces are not closed.
+/// Splits at spaces and line ends that stand outside of quotes and of `{{ }}`, `{% %}`, `{# #}`, so that [`join`] gives
+/// the text again; a `\` alone at a line's end joins the lines. None if quotes or braces are not closed.
 pub(super) fn split(text: &str) -> Option<Vec<Word>> {
-    let bytes = text.as_bytes();
     let mut words: Vec<Word> = Vec::new();
-    let mut start = None;
-    let mut quote = None;
-    let mut depths = [0i32; 3];
-    let mut at = 0;
-    while at < bytes.len() {
-        let b = bytes[at];
-        let open = depths.iter().any(|d| *d > 0);
-        if matches!(b, b' ' | b'\n') && quote.is_none() && !open {
-            if let Some(from) = start.take() {
-                words.push(Word { start: from, end: at, next: bytes.len() });
+    let mut quote: Option<char> = None;
+    let mut depths = [0usize; 3];
+    let mut line_start = 0;
+    let lines = text.split('\n').count();
+    for (number, line) in text.split('\n').enumerate() {
+        let mut at = line_start;
+        let mut goes_on = false;
+        for (n, token) in line.split(' ').enumerate() {
+            let (start, end) = (at, at + token.len());
+            at = end + 1;
+            if token.is_empty() && n > 0 {
+                // More than one space: they belong to the word before.
+                last(&mut words, start).text.push(' ');
+                continue;
             }
-            at += 1;
-            continue;
-        }
-        if start.is_none() {
-            if let Some(last) = words.last_mut() {
-                last.next = at;
+            let quoted = quote.is_some();
+            if token == "\\" && !quoted {
+                goes_on = true;
+                continue;
             }
-            start = Some(at);
+            quote = quote_after(token, quote);
+            let inside = depths.iter().any(|d| *d > 0);
+            let mut placed = false;
+            if quote.is_some() && !quoted && !inside {
+                words.push(Word { text: token.to_owned(), start, end });
+                placed = true;
+            } else if inside || quote.is_some() || quoted {
+                let word = last(&mut words, start);
+                if n > 0 {
+                    word.text.push(' ');
+                }
+                word.text.push_str(token);
+                word.end = end;
+                placed = true;
+            }
+            for (depth, (opens, closes)) in depths.iter_mut().zip([("{{", "}}"), ("{%", "%}"), ("{#", "#}")]) {
+                let after = (*depth + token.matches(opens).count()).saturating_sub(token.matches(closes).count());
+                if after != *depth && !placed {
+                    words.push(Word { text: token.to_owned(), start, end });
+                    placed = true;
+                }
+                *depth = after;
+            }
+            if !placed && !token.is_empty() {
+                words.push(Word { text: token.to_owned(), start, end });
+            }
         }
-        if matches!(b, b'"' | b'\'') && (at == 0 || bytes[at - 1] != b'\\') {
+        line_start += line.len() + 1;
+        if number + 1 < lines && !goes_on {
+            last(&mut words, line_start - 1).text.push('\n');
+        }
+    }
+    (quote.is_none() && depths == [0; 3]).then_some(words)
+}
+
+/// The last word; an empty one if there is none yet.
+fn last(words: &mut Vec<Word>, at: usize) -> &mut Word {
+    if words.is_empty() {
+        words.push(Word { text: String::new(), start: at, end: at });
+    }
+    let end = words.len() - 1;
+    &mut words[end]
+}
+
+/// The quote that is open after a token.
+fn quote_after(token: &str, mut quote: Option<char>) -> Option<char> {
+    let mut before = None;
+    for c in token.chars() {
+        if matches!(c, '"' | '\'') && before != Some('\\') {
             quote = match quote {
-                Some(q) if q == b => None,
-                Some(q) => Some(q),
-                None => Some(b),
+                Some(q) if q == c => None,
+                None => Some(c),
+                open => open,
             };
         }
-        let mut width = 1;
-        for (depth, (opens, closes)) in depths.iter_mut().zip([(b"{{", b"}}"), (b"{%", b"%}"), (b"{#", b"#}")]) {
-            if bytes[at..].starts_with(opens) {
-                *depth += 1;
-                width = 2;
-            } else if bytes[at..].starts_with(closes) {
-                *depth = (*depth - 1).max(0);
-                width = 2;
-            }
+        before = Some(c);
+    }
+    quote
+}
+
+/// Puts words together again.
+fn join(words: &[String]) -> String {
+    let mut out = String::new();
+    for word in words {
+        if !out.is_empty() && !out.ends_with('\n') {
+            out.push(' ');
         }
-        at += width;
+        out.push_str(word);
     }
-    if quote.is_some() || depths.iter().any(|d| *d > 0) {
-        return None;
-    }
-    if let Some(from) = start {
-        words.push(Word { start: from, end: bytes.len(), next: bytes.len() });
-    }
-    Some(words)
+    out
 }
 
 /// A `k=v` text taken apart.
@@ -80,36 +124,33 @@ pub(super) fn pairs(text: &str, span: &Span, takes: impl Fn(&str) -> bool) -> Re
     let words = split(text).ok_or_else(|| unbalanced(text, span))?;
     let place = |from, to| span.decoded_part(text, from, to);
     let mut pairs = Vec::new();
-    let mut rest = String::new();
+    let mut rest: Vec<String> = Vec::new();
     let mut left: Option<(usize, usize)> = None;
     for word in words {
-        let raw = &text[word.start..word.end];
-        let found = equals(raw).map(|at| (at, raw[..at].trim())).filter(|(_, key)| takes(key));
-        match found {
-            Some((at, key)) => {
-                let value = unquote(&raw[at + 1..]);
-                let from = word.start + at + 1 + usize::from(value.len() < raw.len() - at - 1);
-                let key_span = place(word.start, word.start + at);
-                let value_span = place(from, from + value.len());
+        let decoded = unescape(&word.text);
+        match equals(&decoded).map(|at| (&decoded[..at], &decoded[at + 1..])) {
+            Some((key, value)) if takes(key) => {
+                let at = word.start + text[word.start..word.end].find('=').unwrap_or(0);
+                let value = unquote(value.trim());
+                // Quotes are no part of the value's place.
+                let written = text[at + 1..word.end.max(at + 1)].trim();
+                let inner = unquote(written);
+                let from = (at + 1 + written.find(inner).unwrap_or(0)).min(word.end);
+                let value_span = place(from, (from + inner.len()).min(word.end));
                 pairs.push((
-                    Spanned::new(key.to_owned(), key_span),
-                    Spanned::new(unescape(value).into_owned(), value_span),
+                    Spanned::new(key.trim().to_owned(), place(word.start, at)),
+                    Spanned::new(value.to_owned(), value_span),
                 ));
             }
-            None if raw == "\\" => {}
-            None => {
-                if !rest.is_empty() && !rest.ends_with('\n') {
-                    rest.push(' ');
-                }
-                rest.push_str(raw);
-                // White space after a word is kept, but for the space that joins the next.
-                let gap = &text[word.end..word.next];
-                rest.push_str(gap.strip_prefix(' ').unwrap_or(gap));
+            found => {
+                // Only an escaped `=` makes free text of what looks like a pair.
+                let escaped = found.is_none() && decoded.contains('=');
+                rest.push(if escaped { decoded.replace("\\=", "=") } else { word.text });
                 left = Some((left.map_or(word.start, |(from, _)| from), word.end));
             }
         }
     }
-    let rest = left.map(|(from, to)| Spanned::new(rest, place(from, to)));
+    let rest = left.map(|(from, to)| Spanned::new(join(&rest), place(from, to)));
     Ok(Pairs { pairs, rest })
 }
 
@@ -123,15 +164,12 @@ fn unbalanced(text: &str, span: &Span) -> Mistake {
 /// Where the `=` of a pair stands: the first one that is not escaped, and not at the start.
 fn equals(word: &str) -> Option<usize> {
     let bytes = word.as_bytes();
-    let at = (1..bytes.len()).find(|i| bytes[*i] == b'=' && bytes[*i - 1] != b'\\')?;
-    Some(at)
+    (1..bytes.len()).find(|i| bytes[*i] == b'=' && bytes[*i - 1] != b'\\')
 }
 
 /// Without the quotes around it, if the whole text is quoted.
-pub(super) fn unquote(text: &str) -> &str {
-    let text = text.trim();
-    let bytes = text.as_bytes();
-    match bytes {
+fn unquote(text: &str) -> &str {
+    match text.as_bytes() {
         [a @ (b'"' | b'\''), .., y, z] if a == z && *y != b'\\' => &text[1..text.len() - 1],
         [a @ (b'"' | b'\''), z] if a == z => "",
         _ => text,
@@ -212,7 +250,7 @@ mod tests {
         assert_eq!(pairs, [pair("chdir", "/x"), pair("creates", "/y")]);
         assert_eq!(rest.as_deref(), Some("ls -l  a=b\nnext line"));
         let (_, rest) = take("ls \\\n  -l", |_| false);
-        assert_eq!(rest.as_deref(), Some("ls -l"));
+        assert_eq!(rest.as_deref(), Some("ls  -l"));
     }
 
     #[test]

@@ -9,8 +9,7 @@ const MAX_DEPTH: usize = 100;
 /// The value of a text; text that Python would not take for a literal stays text, and is a template if it holds Jinja.
 pub(super) fn value(text: &str, span: &Span) -> Value {
     let mut reader = Literal { text, at: 0, span };
-    reader.space();
-    match reader.any(0) {
+    match reader.whole() {
         Some(value) if reader.ends() => value,
         _ => Value::written(text, span),
     }
@@ -43,6 +42,20 @@ impl Literal<'_> {
         let found = self.rest().starts_with(c);
         self.at += if found { c.len_utf8() } else { 0 };
         found
+    }
+
+    /// One literal; several with commas between them are a tuple, which is a list here.
+    fn whole(&mut self) -> Option<Value> {
+        let mut items = vec![self.any(0)?];
+        let mut comma = self.eat(',');
+        if !comma {
+            return items.pop();
+        }
+        while comma && !self.ends() {
+            items.push(self.any(0)?);
+            comma = self.eat(',');
+        }
+        Some(Value::list(items))
     }
 
     fn any(&mut self, depth: usize) -> Option<Value> {
@@ -221,9 +234,8 @@ impl Literal<'_> {
     }
 
     fn number(&mut self) -> Option<Value> {
-        let mut negative = false;
-        while let Some(sign @ ('-' | '+')) = self.rest().chars().next() {
-            negative ^= sign == '-';
+        let negative = self.rest().starts_with('-');
+        if self.rest().starts_with(['-', '+']) {
             self.at += 1;
             self.space();
         }
@@ -271,5 +283,51 @@ impl Literal<'_> {
         };
         self.at += end;
         Some(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> String {
+        match value(text, &Span::of_text("x", text)) {
+            Value::Str(s) => format!("text {s}"),
+            other => other.to_string(),
+        }
+    }
+
+    /// Each as ansible-inventory of ansible-core 2.19 shows it.
+    #[test]
+    fn python_literals_and_else_text() {
+        for (text, shown) in [
+            ("5", "5"),
+            ("0644", "text 0644"),
+            ("1_000", "1000"),
+            ("0x1F", "31"),
+            ("1e5", "100000.0"),
+            ("--5", "text --5"),
+            ("True", "True"),
+            ("true", "text true"),
+            ("None", "None"),
+            ("yes", "text yes"),
+            ("[1, 'a', (2,), {'b': None}]", "[1, 'a', [2], {'b': None}]"),
+            ("1,2", "[1, 2]"),
+            ("a,b", "text a,b"),
+            ("'a' \"b\"", "text ab"),
+            ("5 # five", "5"),
+            ("five # five", "text five # five"),
+            ("r'\\n'", "text \\n"),
+            ("'\\x41\\101'", "text AA"),
+            ("'un", "text 'un"),
+            ("10.0.0.1", "text 10.0.0.1"),
+            ("['{{ x }}']", "['{{ x }}']"),
+            ("1+2", "text 1+2"),
+            ("", "text "),
+        ] {
+            assert_eq!(read(text), shown, "{text}");
+        }
+        let deep = "[".repeat(10_000);
+        assert_eq!(read(&deep), format!("text {deep}"));
     }
 }
