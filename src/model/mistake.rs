@@ -52,10 +52,16 @@ impl Mistake {
     }
 }
 
-/// The known word nearest to `word`, if near enough to be meant: at most a third of its letters differ.
+/// The known word nearest to `word`, if near enough to be meant: at most a third of its letters differ. Of two that are
+/// equally near the longer one: a letter is forgotten more often than mistaken.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (word.chars().count() / 3).max(1);
-    known.into_iter().map(|k| (distance(word, k), k)).filter(|(d, _)| *d <= limit).min().map(|(_, k)| k)
+    known
+        .into_iter()
+        .map(|k| (distance(word, k), k))
+        .filter(|(d, _)| *d <= limit)
+        .min_by_key(|(d, k)| (*d, std::cmp::Reverse(k.len()), *k))
+        .map(|(_, k)| k)
 }
 
 /// Edit distance in which a swap of neighbours counts one.
@@ -88,5 +94,6 @@ mod tests {
         assert_eq!(nearest("contnt", known), Some("content"));
         assert_eq!(nearest("dset", known), Some("dest"));
         assert_eq!(nearest("owner", known), None);
+        assert_eq!(nearest("taks", ["tags", "tasks"]), Some("tasks"));
     }
 }

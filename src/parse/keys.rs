@@ -140,10 +140,14 @@ impl Context<'_> {
 
     /// One text, number or boolean; a list or mapping is a mistake.
     pub(super) fn scalar(&mut self, key: &str, node: &Node) -> Option<Written> {
+        self.one(key, node, "text")
+    }
+
+    fn one(&mut self, key: &str, node: &Node, expected: &str) -> Option<Written> {
         match node.kind {
             Kind::Scalar { .. } => self.optional(node),
             _ => {
-                self.wrong(key, node, "text");
+                self.wrong(key, node, expected);
                 None
             }
         }
@@ -151,7 +155,7 @@ impl Context<'_> {
 
     /// A boolean as Ansible takes it: `true`, `yes`, `"on"`, `1`, or a template.
     pub(super) fn boolean(&mut self, key: &str, node: &Node) -> Option<Written> {
-        let written = self.scalar(key, node)?;
+        let written = self.one(key, node, "true or false")?;
         let good = match &written.value {
             Value::Bool(_) | Value::Template(_) => true,
             Value::Int(i) => matches!(i, 0 | 1),
@@ -171,7 +175,7 @@ impl Context<'_> {
 
     /// A whole number, or a template.
     pub(super) fn integer(&mut self, key: &str, node: &Node) -> Option<Written> {
-        let written = self.scalar(key, node)?;
+        let written = self.one(key, node, "a whole number")?;
         let good = match &written.value {
             Value::Int(_) | Value::Template(_) | Value::Bool(_) => true,
             Value::Float(x) => x.fract() == 0.0,
@@ -187,7 +191,7 @@ impl Context<'_> {
 
     /// A number, or a template.
     pub(super) fn number(&mut self, key: &str, node: &Node) -> Option<Written> {
-        let written = self.scalar(key, node)?;
+        let written = self.one(key, node, "a number")?;
         let good = match &written.value {
             Value::Int(_) | Value::Float(_) | Value::Template(_) | Value::Bool(_) => true,
             Value::Str(s) => s.trim().trim_end_matches('%').parse::<f64>().is_ok(),

@@ -155,10 +155,35 @@ pub(super) fn pairs(text: &str, span: &Span, takes: impl Fn(&str) -> bool) -> Re
 }
 
 fn unbalanced(text: &str, span: &Span) -> Mistake {
-    let what = if text.matches("{{").count() == text.matches("}}").count() { "quote" } else { "`{{`" };
-    Mistake::at(span, format!("a {what} in this text is never closed"))
-        .label("it cannot be split into words")
-        .help("write the arguments as a mapping, one `key: value` per line, or quote the text as the shell would")
+    let (at, what) = opened_last(text).unwrap_or((0, "a quote or brace"));
+    let width = if what.len() == 1 { 1 } else { 2 };
+    let place = span.decoded_part(text, at, (at + width).min(text.len()));
+    Mistake::at(&place, format!("`{what}` is never closed")).label("so this text cannot be split into words").help(
+        "write the arguments as a mapping, one `parameter: value` per line, or quote the text as a shell wants it",
+    )
+}
+
+/// The quote or brace that is open at the end of a text.
+fn opened_last(text: &str) -> Option<(usize, &str)> {
+    let (mut quote, mut brace): (Option<(usize, &str)>, Option<(usize, &str)>) = (None, None);
+    let mut before = ' ';
+    for (at, c) in text.char_indices() {
+        if matches!(c, '"' | '\'') && before != '\\' {
+            quote = match quote {
+                Some((_, q)) if q.starts_with(c) => None,
+                None => Some((at, &text[at..=at])),
+                open => open,
+            };
+        }
+        match text.get(at..at + 2) {
+            Some("{{" | "{%" | "{#") => brace = Some((at, &text[at..at + 2])),
+            Some("}}" | "%}" | "#}") => brace = None,
+            _ => {}
+        }
+        before = c;
+    }
+    // A quote inside of braces that are not closed is theirs.
+    brace.or(quote)
 }
 
 /// Where the `=` of a pair stands: the first one that is not escaped, and not at the start.

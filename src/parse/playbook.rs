@@ -11,7 +11,7 @@ use super::tasks::{self, Entries};
 use super::vault::Vault;
 use super::words::Words;
 use super::yaml::{Kind, Node, string_of};
-use crate::model::mistake::Mistake;
+use crate::model::mistake::{Mistake, nearest};
 use crate::model::playbook::{Common, ImportPlaybook, Play, PlayEntry, Playbook, VarsPrompt, Written};
 use crate::model::source::Spanned;
 use crate::model::value::{Key, Value, has_jinja};
@@ -213,7 +213,11 @@ fn play(cx: &mut Context, node: &Node) -> Option<Play> {
                 Mistake::at(&key.span, format!("a play runs no module of its own, and `{name}` is one"))
                     .help("write it under `tasks:`, as a list item: this may be a task whose indentation is wrong"),
             ),
-            _ => cx.unknown(&key, "a play", &[COMMON, PLAY]),
+            _ => {
+                // One mistake, not two: `host` is meant to say on which hosts.
+                named_hosts |= nearest(name, PLAY.iter().copied()) == Some("hosts");
+                cx.unknown(&key, "a play", &[COMMON, PLAY]);
+            }
         }
     }
     if !named_hosts {

@@ -31,6 +31,13 @@ pub(super) fn read(source: &Arc<Source>, into: &mut Builder) {
         if line.is_empty() || line.starts_with([';', '#']) {
             continue;
         }
+        if line == "---" {
+            into.mistakes.push(
+                Mistake::at(&span, "this looks like YAML, but is read as an INI inventory")
+                    .help("give the file the ending .yml"),
+            );
+            return;
+        }
         if line.starts_with('[') {
             match header(line) {
                 Some((name, kind)) => {
@@ -127,13 +134,6 @@ fn host(line: &str, span: &Span, group: &str, into: &mut Builder) {
     let mut words = words.into_iter();
     let Some((pattern, start, end)) = words.next() else { return };
     let place = span.part(start as u32, end as u32);
-    if pattern == "---" {
-        into.mistakes.push(
-            Mistake::at(&place, "this looks like YAML, but is read as an INI inventory")
-                .help("give the file the ending .yml"),
-        );
-        return;
-    }
     let (names, port) = match ranges::expand(&pattern) {
         Ok(found) => found,
         Err(why) => {

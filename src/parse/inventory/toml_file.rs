@@ -1,22 +1,25 @@
 //! TOML inventories: a table per group with `hosts`, `vars` and `children`.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use toml::Value as Toml;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 use super::{Builder, ranges};
 use crate::model::mistake::Mistake;
 use crate::model::source::{Source, Span};
 use crate::model::value::{Dict, Key, Value};
 
-/// Reads a TOML inventory. Mistakes in its meaning stand at the file's start: TOML's values have no places here.
+type Node<'t> = Spanned<DeValue<'t>>;
+
+/// Reads a TOML inventory into `into`.
 pub(super) fn read(source: &Arc<Source>, into: &mut Builder) {
-    let whole = Span::new(source, 0, 0);
-    let table: toml::Table = match toml::from_str(&source.text) {
-        Ok(table) => table,
+    let place = |range: Range<usize>| Span::new(source, range.start as u32, range.end as u32);
+    let table = match DeTable::parse(&source.text) {
+        Ok(table) => table.into_inner(),
         Err(e) => {
-            let range = e.span().unwrap_or(0..0);
-            let span = Span::new(source, range.start as u32, range.end as u32);
+            let span = place(e.span().unwrap_or(0..0));
             into.mistakes.push(Mistake::at(&span, format!("this is not TOML: {}", e.message().trim())));
             return;
         }
@@ -26,80 +29,112 @@ pub(super) fn read(source: &Arc<Source>, into: &mut Builder) {
         mistake.warning = true;
         into.mistakes.push(mistake);
     }
-    if table.contains_key("plugin") {
-        into.mistakes.push(
-            Mistake::at(&whole, "inventory plugins are not supported")
-                .help("use an executable that prints the inventory as JSON"),
-        );
-        return;
-    }
-    for (name, data) in &table {
-        group(name, data, &whole, into);
+    let mut reader = Reading { place: &place, into };
+    for (name, data) in table.iter() {
+        if name.get_ref() == "plugin" {
+            let mistake = Mistake::at(&place(name.span()), "inventory plugins are not supported");
+            reader.into.mistakes.push(mistake.help("use an executable that prints the inventory as JSON"));
+            return;
+        }
+        reader.group(name.get_ref(), data);
     }
 }
 
-fn group(name: &str, data: &Toml, span: &Span, into: &mut Builder) {
-    into.group(name);
-    let Some(parts) = data.as_table() else {
-        into.mistakes
-            .push(Mistake::at(span, format!("the group `{name}` must be a table")).help(format!("[{name}.hosts]")));
-        return;
-    };
-    let wrong = |into: &mut Builder, part: &str, kind: &str| {
-        into.mistakes.push(Mistake::at(span, format!("the `{part}` of the group `{name}` must be {kind}")));
-    };
-    for (part, content) in parts {
-        match (part.as_str(), content) {
-            ("vars", Toml::Table(vars)) => {
-                for (key, value) in vars {
-                    into.group_var(name, key, value_of(value, span), span);
-                }
-            }
-            ("children", Toml::Array(children)) => {
-                for child in children {
-                    match child.as_str() {
-                        Some(child) => into.child(name, child, span),
-                        None => wrong(into, "children", "a list of names"),
+struct Reading<'a, 'b> {
+    place: &'a dyn Fn(Range<usize>) -> Span,
+    into: &'a mut Builder<'b>,
+}
+
+impl Reading<'_, '_> {
+    fn wrong(&mut self, node: &Node, message: String) {
+        let span = (self.place)(node.span());
+        self.into.mistakes.push(Mistake::at(&span, message));
+    }
+
+    fn group(&mut self, name: &str, data: &Node) {
+        self.into.group(name);
+        let Some(parts) = data.get_ref().as_table() else {
+            return self.wrong(data, format!("the group `{name}` must be a table: [{name}.hosts]"));
+        };
+        for (part, content) in parts.iter() {
+            match (part.get_ref().as_ref(), content.get_ref()) {
+                ("vars", DeValue::Table(vars)) => {
+                    for (key, value) in vars.iter() {
+                        let span = (self.place)(value.span());
+                        let value = self.value(value);
+                        self.into.group_var(name, key.get_ref(), value, &span);
                     }
                 }
-            }
-            ("hosts", Toml::Table(hosts)) => {
-                for (pattern, vars) in hosts {
-                    match ranges::expand(pattern) {
-                        Ok((names, port)) => {
-                            for host in names {
-                                into.host(&host, name, port);
-                                for (key, value) in vars.as_table().into_iter().flatten() {
-                                    into.host_var(&host, key, value_of(value, span));
-                                }
-                            }
+                ("children", DeValue::Array(children)) => {
+                    for child in children.iter() {
+                        match child.get_ref().as_str() {
+                            Some(text) => self.into.child(name, text, &(self.place)(child.span())),
+                            None => self.wrong(child, "the name of a group must be text".into()),
                         }
-                        Err(why) => into.mistakes.push(Mistake::at(span, format!("{pattern}: {why}"))),
                     }
                 }
-            }
-            ("vars" | "hosts", _) => wrong(into, part, "a table"),
-            ("children", _) => wrong(into, part, "a list of names"),
-            (other, _) => {
-                let mut mistake = Mistake::at(span, format!("`{other}` means nothing in the group `{name}`"))
-                    .help("a group holds `hosts`, `vars` and `children`");
-                mistake.warning = true;
-                into.mistakes.push(mistake);
+                ("hosts", DeValue::Table(hosts)) => {
+                    for (pattern, vars) in hosts.iter() {
+                        self.hosts(pattern, vars, name);
+                    }
+                }
+                ("vars" | "hosts", _) => {
+                    self.wrong(content, format!("the `{}` of the group `{name}` must be a table", part.get_ref()));
+                }
+                ("children", _) => {
+                    self.wrong(content, format!("the `children` of the group `{name}` must be a list of names"));
+                }
+                (other, _) => {
+                    let span = (self.place)(part.span());
+                    let mut mistake = Mistake::at(&span, format!("`{other}` means nothing in the group `{name}`"))
+                        .suggest(other, ["children", "hosts", "vars"])
+                        .help("a group holds `hosts`, `vars` and `children`");
+                    mistake.warning = true;
+                    self.into.mistakes.push(mistake);
+                }
             }
         }
     }
-}
 
-fn value_of(value: &Toml, span: &Span) -> Value {
-    match value {
-        Toml::String(s) => Value::written(s, span),
-        Toml::Integer(i) => Value::Int(*i),
-        Toml::Float(x) => Value::Float(*x),
-        Toml::Boolean(b) => Value::Bool(*b),
-        Toml::Datetime(d) => Value::from(d.to_string()),
-        Toml::Array(items) => Value::list(items.iter().map(|v| value_of(v, span)).collect()),
-        Toml::Table(table) => {
-            Value::dict(table.iter().map(|(k, v)| (Key::str(k), value_of(v, span))).collect::<Dict>())
+    fn hosts(&mut self, pattern: &Spanned<std::borrow::Cow<str>>, vars: &Node, group: &str) {
+        let (names, port) = match ranges::expand(pattern.get_ref()) {
+            Ok(found) => found,
+            Err(why) => {
+                let span = (self.place)(pattern.span());
+                self.into.mistakes.push(Mistake::at(&span, why));
+                return;
+            }
+        };
+        let Some(table) = vars.get_ref().as_table() else {
+            return self.wrong(vars, format!("the variables of `{}` must be a table", pattern.get_ref()));
+        };
+        for host in names {
+            self.into.host(&host, group, port);
+            for (key, value) in table.iter() {
+                let value = self.value(value);
+                self.into.host_var(&host, key.get_ref(), value);
+            }
+        }
+    }
+
+    fn value(&mut self, node: &Node) -> Value {
+        match node.get_ref() {
+            DeValue::String(s) => Value::written(s, &(self.place)(node.span())),
+            DeValue::Integer(i) => match i64::from_str_radix(i.as_str(), i.radix()) {
+                Ok(i) => Value::Int(i),
+                Err(_) => {
+                    self.wrong(node, "this number does not fit 64 bits; quote it to keep it as text".into());
+                    Value::Null
+                }
+            },
+            DeValue::Float(x) => Value::Float(x.as_str().parse().unwrap_or(f64::NAN)),
+            DeValue::Boolean(b) => Value::Bool(*b),
+            DeValue::Datetime(d) => Value::from(d.to_string()),
+            DeValue::Array(items) => Value::list(items.iter().map(|v| self.value(v)).collect()),
+            DeValue::Table(table) => {
+                let pairs = table.iter().map(|(k, v)| (Key::str(k.get_ref()), self.value(v)));
+                Value::dict(pairs.collect::<Dict>())
+            }
         }
     }
 }

@@ -78,6 +78,15 @@ pub(super) fn mistake(source: &Arc<Source>, text: &str, offset: usize, error: &S
         ErrorKind::RecursionLimitExceeded => Mistake::at(&span, format!("nested deeper than {MAX_DEPTH} levels"))
             .help("split it into several files or variables"),
         _ if site.braces().is_some() => unquoted_braces(&span),
+        ErrorKind::MappingValueNotAllowed
+        | ErrorKind::ExpectedFlowSequenceSeparator
+        | ErrorKind::ExpectedFlowMappingSeparator
+        | ErrorKind::InvalidColonPlacement
+            if site.open_bracket().is_some() =>
+        {
+            let (at, open) = site.open_bracket().unwrap_or((offset, '['));
+            open_bracket(&site.span(at, at + 1), open)
+        }
         ErrorKind::TabInBlockIndentation
         | ErrorKind::TabInIndentation
         | ErrorKind::TabNotAllowed
@@ -104,11 +113,7 @@ pub(super) fn mistake(source: &Arc<Source>, text: &str, offset: usize, error: &S
         ErrorKind::UnclosedQuotedScalar
         | ErrorKind::InvalidQuotedScalarIndent
         | ErrorKind::DocumentIndicatorInQuotedScalar => site.open_quote(),
-        ErrorKind::UnclosedFlowCollection { open } => {
-            let close = if *open == '[' { ']' } else { '}' };
-            Mistake::at(&site.span(offset, offset + 1), format!("this `{open}` is never closed"))
-                .label(format!("`{close}` is missing"))
-        }
+        ErrorKind::UnclosedFlowCollection { open } => open_bracket(&site.span(offset, offset + 1), *open),
         ErrorKind::UnexpectedEofFlowSequence | ErrorKind::UnexpectedEofFlowMapping => {
             Mistake::at(&span, "the file ends inside of brackets").help("close the list with `]`, the mapping with `}`")
         }
@@ -151,6 +156,11 @@ pub(super) fn mistake(source: &Arc<Source>, text: &str, offset: usize, error: &S
         ErrorKind::CommentNotSeparated => Mistake::at(&span, "a comment needs a space before its `#`"),
         other => Mistake::at(&span, format!("this is not YAML: {other}")),
     }
+}
+
+fn open_bracket(span: &Span, open: char) -> Mistake {
+    let close = if open == '[' { ']' } else { '}' };
+    Mistake::at(span, format!("this `{open}` is never closed")).label(format!("`{close}` is missing"))
 }
 
 /// A text in quotes that keep it as it is.
@@ -196,6 +206,26 @@ impl Site<'_> {
         value.starts_with("{{").then(|| self.line.find("{{")).flatten()
     }
 
+    /// The bracket that starts a value on a line above and is not closed before the place where the parser stopped.
+    fn open_bracket(&self) -> Option<(usize, char)> {
+        let mut end = self.line_start.checked_sub(1)?;
+        // Lists in brackets are short; a mistake lies near.
+        for _ in 0..50 {
+            let start = self.text[..end].rfind('\n').map_or(0, |i| i + 1);
+            let line = &self.text[start..end];
+            let trimmed = line.trim_start().trim_start_matches("- ");
+            let value = trimmed.find(": ").map_or(trimmed, |i| trimmed[i + 2..].trim_start());
+            if let Some(open) = value.chars().next().filter(|c| matches!(c, '[' | '{')) {
+                let at = start + line.len() - value.len();
+                let opened = self.text[at..self.line_start].matches(['[', '{']).count();
+                let closed = self.text[at..self.line_start].matches([']', '}']).count();
+                return (opened > closed).then_some((at, open));
+            }
+            end = start.checked_sub(1)?;
+        }
+        None
+    }
+
     fn tab(&self) -> Mistake {
         // The tab is in front of the line where the parser stopped, or of a line after it (a plain text that went on).
         let mut start = self.line_start;
@@ -218,6 +248,9 @@ impl Site<'_> {
         let Some(at) = key.find(": ") else {
             // The key starts the line: what stands above went on into it.
             let start = self.line_start + before.len() - key.len();
+            if let Some(mistake) = self.colon_above(before.len() - key.len()) {
+                return mistake;
+            }
             let wrong =
                 Mistake::at(&self.span(start, self.offset), format!("`{key}` is not indented like the keys around it"));
             return match self.sibling_column(before.len() - key.len()) {
@@ -230,6 +263,17 @@ impl Site<'_> {
         let start = start + self.text[start..].find(value).unwrap_or(0);
         Mistake::at(&self.span(start, start + value.len()), "a value that holds `: ` must be quoted")
             .label(format!("write {}", quote(value)))
+    }
+
+    /// The line above starts in the same column, but is no `key: value`.
+    fn colon_above(&self, column: usize) -> Option<Mistake> {
+        let end = self.line_start.checked_sub(1)?;
+        let start = self.text[..end].rfind('\n').map_or(0, |i| i + 1);
+        let line = &self.text[start..end];
+        let text = line.trim_start().trim_start_matches("- ");
+        let at = line.len() - text.len();
+        let bare = at == column && !text.is_empty() && !text.contains(": ") && !text.ends_with(':');
+        bare.then(|| Site { offset: start + at, line_start: start, line, ..*self }.no_colon())
     }
 
     /// Column (from 0) and line of the key above that this line should stand under: the nearest one above with less or
@@ -318,7 +362,6 @@ impl Site<'_> {
         let value =
             before.rfind(": ").map_or(before.len() - before.trim_start().trim_start_matches("- ").len(), |i| i + 2);
         let text = self.line[value..].trim();
-        let start = self.line_start + value + self.line[value..].find(text).unwrap_or(0);
         let outer = if text.starts_with('"') { '\'' } else { '"' };
         let written = if text.contains(outer) { quote(text) } else { format!("{outer}{text}{outer}") };
         Mistake::at(
@@ -326,7 +369,6 @@ impl Site<'_> {
             "text follows the closing quote",
         )
         .label(format!("quote all of it: {written}"))
-        .help(format!("the value starts in column {}", self.text[self.line_start..start].chars().count() + 1))
     }
 
     /// A line that should be `key: value`.

@@ -241,7 +241,11 @@ impl Builder<'_> {
             None => return Ok(Some(node)),
             Some(Open::Seq(items)) => items.push(node),
             Some(Open::Map(pairs, waiting)) => match waiting.take() {
-                Some(key) => pairs.push((key, node)),
+                Some(key) => {
+                    // What is not written has no place of its own: the key's is where people look.
+                    let span = if node.span.start == node.span.end { key.span.clone() } else { node.span };
+                    pairs.push((key, Node { span, ..node }));
+                }
                 None => {
                     check_key(&node)?;
                     *waiting = Some(node);
