@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 #[command(name = "stx-lab", version)]
 struct Cli {
     /// Name of the lab, where several are up.
-    #[arg(long, global = true, default_value = "lab")]
-    name: String,
+    #[arg(long = "name", value_name = "NAME", global = true, default_value = "lab")]
+    lab: String,
     #[command(subcommand)]
     command: Verb,
 }
@@ -125,10 +125,10 @@ enum FaultVerb {
 /// Be the operator's command. Returns the exit code.
 pub fn main() -> Result<i32> {
     let cli = Cli::parse();
-    let places = places(&cli.name);
+    let places = places(&cli.lab);
     match cli.command {
         Verb::Up { topology, from, to, rate, sysadmin_password, admin_password } => {
-            up(&places, &cli.name, &Wish { topology, from, to, rate, admin_password, sysadmin_password })
+            up(&places, &cli.lab, &Wish { topology, from, to, rate, admin_password, sysadmin_password })
         }
         Verb::Serve { dir, wish } => {
             let wish = wish_from(&serde_json::from_str(&wish)?);
@@ -138,7 +138,7 @@ pub fn main() -> Result<i32> {
         Verb::Status { json } => status(&places, json),
         Verb::Fault { what } => fault(&places, what),
         Verb::Exec { host, command } => exec(&places, host, command),
-        Verb::Inventory { host, .. } => inventory(&places, &cli.name, host.as_deref()),
+        Verb::Inventory { host, .. } => inventory(&places, &cli.lab, host.as_deref()),
         Verb::Connect { host, port } => connect(&places, host, port),
         Verb::Log { json } => log(&places, json),
         Verb::Reboot { host } => told(&places, &Request::Reboot { host }),

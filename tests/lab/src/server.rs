@@ -252,8 +252,7 @@ impl Lab {
             Message::Command(call) => Said::Reply(self.command(host, &call)),
             Message::Note { argv, user, rc, changes } => {
                 self.note(&json!({ "kind": "command", "host": host, "user": user, "argv": argv, "rc": rc, "changes": changes }));
-                let waiting = !changes.is_empty() && !self.state().faults.is_empty();
-                if waiting {
+                if !changes.is_empty() {
                     self.change(host, |system| changes.iter().for_each(|c| system.changed(c.clone())));
                 }
                 Said::Done

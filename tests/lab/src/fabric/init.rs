@@ -251,10 +251,9 @@ impl Services {
             let errors = log.try_clone().map_err(|e| e.to_string())?;
             let child = command.stdin(Stdio::null()).stdout(log).stderr(errors).spawn().map_err(|e| e.to_string())?;
             pid = child.id() as i32;
-            if !wait_while(
-                || ready(),
-                || waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG)).is_ok_and(|s| s.pid().is_none()),
-            ) {
+            if !wait_while(ready, || {
+                waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG)).is_ok_and(|s| s.pid().is_none())
+            }) {
                 let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
                 if let Some(unit) = self.units.get_mut(name) {
                     unit.failed = true;

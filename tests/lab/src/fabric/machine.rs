@@ -144,12 +144,15 @@ impl Machines {
         }
     }
 
-    /// Take the power away at once: no packet leaves it any more, then its processes die.
-    pub fn cut(&self, host: &str) {
+    /// Take the power away at once. `silent`: no packet leaves it any more, so its peers wait for their own time-outs;
+    /// otherwise its connections end with its processes.
+    pub fn cut(&self, host: &str, silent: bool) {
         let Some(init) = self.init_of(host) else {
             return;
         };
-        let _ = net::set_link(host, false);
+        if silent {
+            let _ = net::set_link(host, false);
+        }
         let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(init as i32), nix::sys::signal::Signal::SIGKILL);
         let until = std::time::Instant::now() + Duration::from_secs(10);
         while self.init_of(host).is_some() && std::time::Instant::now() < until {

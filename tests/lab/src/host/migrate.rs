@@ -42,7 +42,7 @@ pub fn run(_argv: &[String]) -> (i32, Vec<String>) {
          alter table i_host add column if not exists device_image_update varchar(64);
          alter table i_system add column if not exists schema_note varchar(64);
          update migrate_version set version = version + 9, release = '{to}' where repository_id = 'sysinv';
-         update software_upgrade set state = 'upgrading-controllers' where state in ('started', 'data-migration');
+         update software_upgrade set state = 'upgrading-controllers' where state in ('starting', 'started', 'data-migration');
          update i_host set administrative = 'locked', operational = 'disabled', availability = 'offline', software_load = '{to}';
          commit"
     );

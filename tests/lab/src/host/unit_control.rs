@@ -212,7 +212,8 @@ fn restart(off: bool, force: bool) -> (i32, Vec<String>) {
         vec![if off { "power-off" } else { "reboot" }.into()],
     );
     match init::ask(&Ask::Reboot { off, orderly: !force }) {
-        Ok(_) => (0, Vec::new()),
+        // Noted already; the machine may be gone before another note is out.
+        Ok(_) => std::process::exit(0),
         Err(why) => {
             eprintln!("Failed to reboot: {why:#}");
             (1, Vec::new())

@@ -104,7 +104,7 @@ fn act(lab: &Arc<Lab>, request: Request) -> Result<Value> {
         }
         Request::PowerCut { host } => {
             let host = known(&host)?;
-            lab.machines.cut(&host);
+            lab.machines.cut(&host, true);
             json!(true)
         }
         Request::PowerOn { host } => {

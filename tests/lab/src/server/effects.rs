@@ -118,7 +118,7 @@ impl Lab {
 
     /// Take the power, empty the disk, install, and boot bare. `u64::MAX`: it never boots.
     pub fn reinstall(self: &Arc<Self>, host: &str, release: &str, install_ms: u64) {
-        self.machines.cut(host);
+        self.machines.cut(host, false);
         let upper = self.places.upper(host);
         let _ = std::fs::remove_dir_all(&upper);
         self.machines.set_release(host, release);

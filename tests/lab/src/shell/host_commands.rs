@@ -17,6 +17,7 @@ const SECOND_QUESTION: &str = "Type 'yes' again to confirm: ";
 /// Run one `host-*` command.
 pub fn run(system: &mut System, call: &Invocation, parsed: &Parsed, width: Option<usize>, _on: &str) -> Reply {
     let target = parsed.positional.first().map_or("", String::as_str);
+    let before = system.find(target).ok().map(|at| host_record(system, at, false));
     let done = match parsed.name.as_str() {
         "host-list" => return list(system, parsed, width),
         "host-upgrade-list" => return upgrade_list(system, width),
@@ -47,7 +48,9 @@ pub fn run(system: &mut System, call: &Invocation, parsed: &Parsed, width: Optio
         name => Err(format!("{name} on a system with more than one host: not part of this lab")),
     };
     match done {
-        Ok(at) => show(system, at, parsed),
+        // The answer is what the record was when the request was accepted.
+        Ok(_) if parsed.name == "host-upgrade" => show(before.unwrap_or_default(), parsed),
+        Ok(at) => show(host_record(system, at, parsed.name == "host-show"), parsed),
         Err(refusal) => Reply::fail(1, refusal),
     }
 }
@@ -67,8 +70,7 @@ fn confirm(system: &System, call: &Invocation) -> Option<Reply> {
     None
 }
 
-fn show(system: &System, at: usize, parsed: &Parsed) -> Reply {
-    let mut record = host_record(system, at);
+fn show(mut record: Vec<(String, Value)>, parsed: &Parsed) -> Reply {
     if !parsed.columns.is_empty() {
         record.retain(|(name, _)| parsed.columns.contains(name));
     }
@@ -92,7 +94,7 @@ fn list(system: &System, parsed: &Parsed, width: Option<usize>) -> Reply {
         if parsed.columns.is_empty() { all.to_vec() } else { parsed.columns.iter().map(String::as_str).collect() };
     let records: Vec<Vec<(String, Value)>> = (0..system.hosts.len())
         .map(|at| {
-            let record = host_record(system, at);
+            let record = host_record(system, at, true);
             fields
                 .iter()
                 .map(|f| {

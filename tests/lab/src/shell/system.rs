@@ -138,8 +138,9 @@ fn show(system: &System) -> Vec<(&'static str, Cell)> {
     ]
 }
 
-/// A host's record as the API hands it out, sorted by property.
-pub fn host_record(system: &System, at: usize) -> Vec<(String, Value)> {
+/// A host's record as the API hands it out, sorted by property. The answer to an action lacks the computed role
+/// (`asked` is false).
+pub fn host_record(system: &System, at: usize, asked: bool) -> Vec<(String, Value)> {
     let host = &system.hosts[at];
     let late = system.release_number() >= 2212;
     let aio = host.subfunctions.contains(',');
@@ -150,7 +151,7 @@ pub fn host_record(system: &System, at: usize) -> Vec<(String, Value)> {
     if late {
         capabilities.insert("is_max_cpu_configurable".into(), json!("not-configurable"));
     }
-    if host.personality == "controller" {
+    if asked && host.personality == "controller" {
         let role = if host.hostname == system.active { "Controller-Active" } else { "Controller-Standby" };
         capabilities.insert("Personality".into(), json!(role));
     }

@@ -1,6 +1,6 @@
 //! The health checks: one line each, in the platform's order.
 
-use super::{Refusal, System, release_number};
+use super::{System, release_number};
 
 /// Which question was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,14 +123,4 @@ impl Health {
             }
         }
     }
-}
-
-/// The conductor cannot answer: what the client prints.
-pub fn unanswered(query: Query) -> Refusal {
-    match query {
-        Query::Plain => "Unable to perform health query.",
-        Query::Upgrade => "Unable to perform health upgrade query.",
-        Query::Kube => "Unable to perform health kubernetes upgrade query.",
-    }
-    .into()
 }

@@ -44,6 +44,9 @@ pub struct System {
     pub unhealthy: BTreeMap<String, String>,
     /// Space in MiB that the platform-backup partition reports.
     pub platform_backup_mib: u64,
+    /// Product second of the event that is happening now.
+    #[serde(skip)]
+    pub happening: Option<f64>,
     #[serde(skip)]
     pub effects: Vec<Effect>,
     #[serde(skip)]

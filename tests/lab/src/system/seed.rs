@@ -102,6 +102,7 @@ pub fn system(wish: &Wish) -> System {
         load_digests: BTreeMap::new(),
         unhealthy: BTreeMap::new(),
         platform_backup_mib: 30_000,
+        happening: None,
         effects: vec![],
         changes: vec![],
     }

@@ -40,15 +40,10 @@ pub enum Event {
 }
 
 impl System {
-    /// Plan an event in that many product seconds.
+    /// Plan an event in that many product seconds, counted from the event that is happening, else from now.
     pub fn after(&mut self, seconds: f64, what: Event) {
-        let at = self.clock.now() + seconds;
+        let at = self.happening.unwrap_or_else(|| self.clock.now()) + seconds;
         self.due.push(Due { at, what });
-    }
-
-    /// Product second of the next event.
-    pub fn next_due(&self) -> Option<f64> {
-        self.due.iter().map(|due| due.at).min_by(f64::total_cmp)
     }
 
     /// Let everything happen that is due by now, in order.
@@ -63,8 +58,10 @@ impl System {
                 .min_by(|a, b| a.1.at.total_cmp(&b.1.at))
                 .map(|(i, _)| i);
             let Some(i) = next else { return };
-            let event = self.due.remove(i).what;
-            self.happen(event);
+            let due = self.due.remove(i);
+            self.happening = Some(due.at);
+            self.happen(due.what);
+            self.happening = None;
         }
     }
 

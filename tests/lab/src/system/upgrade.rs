@@ -155,7 +155,7 @@ impl System {
 
     /// The audit that ends an activation once every host has its configuration.
     pub(super) fn config_audit(&mut self) {
-        if !self.upgrade.as_ref().is_some_and(|u| u.state == "activating-hosts") {
+        if self.upgrade.as_ref().is_none_or(|u| u.state != "activating-hosts") {
             return;
         }
         if self.hosts.iter().all(|h| h.config_target == h.config_applied) {
