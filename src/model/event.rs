@@ -40,6 +40,9 @@ pub enum Event {
         name: String,
         place: Place,
         hosts: Vec<String>,
+        /// Its hosts go at their own pace (`free`, `host_pinned`), so a banner comes with the first result under it.
+        #[serde(default)]
+        free: bool,
     },
     /// The play's pattern matched hosts, but none is left (failed before, or limited away), or matched none.
     NoHosts {

@@ -1,4 +1,23 @@
 //! Events in, text out: terminal, plain lines, JSON lines, JUnit; mistakes with their caret.
+//!
+//! A reporter that cannot print stops nothing: what it cannot write is lost, and the run goes on.
 
+use crate::model::event::Stamped;
+
+mod boxes;
+mod diff;
+pub mod lines;
 pub mod mistake;
-mod style;
+pub mod plain;
+mod python_json;
+mod recap;
+mod result;
+pub mod style;
+pub mod units;
+
+/// Shows events as they come.
+pub trait Reporter: Send {
+    fn event(&mut self, e: &Stamped);
+    /// After the last event.
+    fn finish(&mut self);
+}
