@@ -1,8 +1,10 @@
 //! `stx_disk_space`: bytes free on the filesystems that the upgrade really writes to.
 
 use std::path::Path;
+use std::time::Duration;
 
-use crate::action::host::Act;
+use crate::action::command::Command;
+use crate::action::host::{Act, Look};
 use crate::action::module::{Failure, Module};
 use crate::dict;
 use crate::model::outcome::Outcome;
@@ -12,7 +14,8 @@ use super::advice::Advice;
 
 crate::arguments! {
     pub struct Args {
-        /// What is needed: mappings of `path`, `bytes` (or `mib`) and `for` (what for). Needs on one filesystem add up.
+        /// What is needed: mappings of `path`, `bytes` or `mib`, and `for` (what for). `of`, a list of paths, adds the bytes
+        /// that lie there. Needs on one filesystem add up.
         needs []: Vec<Dict>,
     }
 }
@@ -44,11 +47,17 @@ impl Module for DiskSpace {
                     })
                     .transpose()
             };
-            let bytes = match (number("bytes")?, number("mib")?) {
-                (Some(bytes), None) => bytes,
-                (None, Some(mib)) => mib << 20,
-                _ => return Err(Failure::new(format!("the need of {path} must have `bytes` or `mib`"))),
+            let there = match need.get("of") {
+                Some(Value::List(paths)) => size_of(host, paths)?,
+                _ => 0,
             };
+            let bytes = there
+                + match (number("bytes")?, number("mib")?) {
+                    (Some(bytes), None) => bytes,
+                    (None, Some(mib)) => mib << 20,
+                    (None, None) if need.contains_key("of") => 0,
+                    _ => return Err(Failure::new(format!("the need of {path} must have `bytes` or `mib`"))),
+                };
             let device = nearest(host, Path::new(&path))?;
             let before: u64 = asked.iter().filter(|(d, _)| Some(*d) == device).map(|(_, b)| b).sum();
             asked.extend(device.map(|d| (d, bytes)));
@@ -79,8 +88,26 @@ impl Module for DiskSpace {
     }
 }
 
+/// Bytes that lie below paths; one that is not there has none.
+fn size_of(host: &mut dyn Look, paths: &[Value]) -> Result<u64, Failure> {
+    let mut there = Vec::new();
+    for path in paths.iter().map(Value::to_string) {
+        if host.stat(Path::new(&path), true)?.is_some() {
+            there.push(path);
+        }
+    }
+    if there.is_empty() {
+        return Ok(0);
+    }
+    let mut command = Command::new(["du", "--summarize", "--total", "--bytes", "--one-file-system", "--"]);
+    command.argv.extend(there);
+    let said = host.query(&command.timeout(Duration::from_secs(300)))?.text();
+    let total = said.lines().last().and_then(|l| l.split_whitespace().next()).and_then(|n| n.parse().ok());
+    total.ok_or_else(|| Failure::new(format!("du said nothing of a total: `{}`", said.trim())))
+}
+
 /// The device of the nearest path that is there.
-fn nearest(host: &mut dyn crate::action::host::Look, path: &Path) -> Result<Option<u64>, Failure> {
+fn nearest(host: &mut dyn Look, path: &Path) -> Result<Option<u64>, Failure> {
     for path in path.ancestors() {
         if let Some(stat) = host.stat(path, true)? {
             return Ok(Some(stat.device));

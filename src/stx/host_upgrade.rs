@@ -6,7 +6,6 @@ use crate::action::host::{Act, Effect};
 use crate::action::module::{Failure, Module, Recovery};
 use crate::dict;
 use crate::model::outcome::Outcome;
-use crate::model::value::Value;
 
 use super::advice::Advice;
 use super::archive::BACKUP_DIR;
@@ -153,7 +152,7 @@ fn effects(args: &Args, host: &mut dyn Act, system: &System) -> Vec<Effect> {
         ),
     ];
     effects.extend(archives.map(|a| Effect::Suppose("stx/archives".into(), a)));
-    effects.push(Effect::Suppose("stx/wiped".into(), Value::Bool(true)));
+    effects.extend(platform::supposed_system(system, std::slice::from_ref(&args.host)));
     effects
 }
 

@@ -21,6 +21,9 @@ pub mod state;
 pub mod tables;
 mod upgrade;
 
+use std::path::Path;
+
+use crate::action::host::{Act, HostError};
 use crate::action::module::Entry;
 
 /// The modules of this room.
@@ -49,3 +52,14 @@ pub const ALL: &[Entry] = &[
     Entry::of::<restore::trees::Trees>(),
     Entry::of::<upgrade::UpgradeModule>(),
 ];
+
+/// Makes a directory with those above it, where they are not there yet; `mode` is the last one's.
+fn ensure_dir(host: &mut dyn Act, path: &Path, mode: u32) -> Result<(), HostError> {
+    if host.stat(path, true)?.is_some() {
+        return Ok(());
+    }
+    if let Some(above) = path.parent() {
+        ensure_dir(host, above, 0o755)?;
+    }
+    host.make_dir(path, Some(mode))
+}

@@ -215,8 +215,43 @@ impl System {
     }
 }
 
+/// Whether a check run has reinstalled the host: then only what is supposed can be known of the platform.
+fn reinstalled(host: &dyn Look) -> bool {
+    host.supposed("stx/wiped").is_some()
+}
+
+fn needs_openrc(host: &mut dyn Look) -> Result<(), No> {
+    // Without credentials nobody could ask, whatever is supposed.
+    if host.stat(Path::new(OPENRC), true)?.is_none() { Err(No::Bare) } else { Ok(()) }
+}
+
+/// The effects that keep what is known of the system beyond a reinstall in a check run.
+pub fn supposed_system(system: &System, hosts: &[String]) -> [Effect; 3] {
+    let fields = dict! {
+        "name" => system.name.as_str(), "uuid" => system.uuid.as_str(), "system_type" => system.kind.as_str(),
+        "system_mode" => system.mode.as_str(), "software_version" => system.version.as_str(),
+    };
+    [
+        Effect::Suppose("stx/wiped".into(), true.into()),
+        Effect::Suppose("stx/system".into(), Value::dict(fields)),
+        Effect::Suppose("stx/hosts".into(), hosts.iter().map(String::as_str).collect()),
+    ]
+}
+
 /// Asks for the system.
 pub fn show(host: &mut dyn Look) -> Result<System, No> {
+    if let Some(supposed) = host.supposed("stx/system") {
+        needs_openrc(host)?;
+        let field = |name: &str| supposed.get(name).map(Value::to_string).unwrap_or_default();
+        let version = host.supposed("stx/release").map_or_else(|| field("software_version"), |v| v.to_string());
+        return Ok(System {
+            name: field("name"),
+            uuid: field("uuid"),
+            kind: field("system_type"),
+            mode: field("system_mode"),
+            version,
+        });
+    }
     let object = Object::parse(&ask(host, &["show"])?).map_err(unreadable(&["show"]))?;
     let need = |name| object.need(name).map_err(unreadable(&["show"]));
     let mut system = System {
@@ -255,10 +290,7 @@ impl Upgrade {
 /// Asks for the upgrade under way; `None` if there is none.
 pub fn upgrade(host: &mut dyn Look) -> Result<Option<Upgrade>, No> {
     if let Some(supposed) = host.supposed("stx/upgrade") {
-        // Without credentials nobody could ask, whatever is supposed.
-        if host.stat(Path::new(OPENRC), true)?.is_none() {
-            return Err(No::Bare);
-        }
+        needs_openrc(host)?;
         let field = |name: &str| supposed.get(name).map(Value::to_string).unwrap_or_default();
         return Ok((!supposed.is_null()).then(|| Upgrade {
             uuid: field("uuid"),
@@ -292,7 +324,12 @@ pub struct Load {
 /// Asks for the loads.
 pub fn loads(host: &mut dyn Look) -> Result<Vec<Load>, No> {
     let words = ["load-list", "--nowrap"];
-    let list = List::parse(&ask(host, &words)?).map_err(unreadable(&words))?;
+    let list = if reinstalled(host) {
+        needs_openrc(host)?;
+        List::default()
+    } else {
+        List::parse(&ask(host, &words)?).map_err(unreadable(&words))?
+    };
     let read = list.rows().map(|row| {
         Ok(Load {
             id: row.need("id")?,
@@ -362,16 +399,23 @@ impl Host {
 /// Asks for one host.
 pub fn host(host: &mut dyn Look, name: &str) -> Result<Host, No> {
     let words = ["host-show", name];
-    let object = Object::parse(&ask(host, &words)?).map_err(unreadable(&words))?;
     let supposed = host.supposed(&format!("stx/host/{name}"));
+    let known = supposed.is_some() && reinstalled(host);
+    let object = if known {
+        needs_openrc(host)?;
+        Object::default()
+    } else {
+        Object::parse(&ask(host, &words)?).map_err(unreadable(&words))?
+    };
     let field = |property: &str| match supposed.as_ref().and_then(|s| s.get(property)) {
         Some(value) => Some(value.to_string()).filter(|t| !t.is_empty() && t != "None"),
         None => object.get(property),
     };
     // A property that is not printed at all is a shape we do not know; one that is empty is a state.
     for property in ["hostname", "administrative", "operational", "availability", "task"] {
-        let needed: &'static str = property;
-        object.need(needed).map_err(unreadable(&words))?;
+        if !known {
+            object.need(property).map_err(unreadable(&words))?;
+        }
     }
     let task = field("task");
     Ok(Host {
@@ -401,6 +445,10 @@ pub fn supposed_host(name: &str, administrative: &str, operational: &str, availa
 
 /// Names of all hosts.
 pub fn host_names(host: &mut dyn Look) -> Result<Vec<String>, No> {
+    if let Some(Value::List(supposed)) = host.supposed("stx/hosts") {
+        needs_openrc(host)?;
+        return Ok(supposed.iter().map(Value::to_string).collect());
+    }
     let words = ["host-list", "--nowrap"];
     let list = List::parse(&ask(host, &words)?).map_err(unreadable(&words))?;
     list.rows().map(|row| row.need("hostname")).collect::<Result<_, _>>().map_err(unreadable(&words))

@@ -72,7 +72,7 @@ impl Module for Images {
         }
         let staging = args.staging.join(".stx-upgrade-images");
         host.remove(&staging).or_else(absent)?;
-        host.make_dir(&staging, Some(0o700))?;
+        super::super::ensure_dir(host, &staging, 0o700)?;
         let words = ["tar", "--extract", "--gzip", "--no-same-owner", "--file"];
         let mut unpack = Command::new(words);
         unpack.argv.extend([path.display().to_string(), "--directory".into(), staging.display().to_string()]);

@@ -99,11 +99,11 @@ fn effects(args: &Args) -> Vec<Effect> {
     };
     let loads = dict! { args.from_release.as_str() => "active", args.to_release.as_str() => "imported" };
     vec![
-        Effect::Restored { from: OPENRC.into(), to: OPENRC.into() },
-        Effect::Restored { from: "/etc/platform/simplex".into(), to: "/etc/platform/simplex".into() },
+        Effect::File { path: OPENRC.into(), content: Vec::new(), mode: 0o640 },
         upgrade.supposed(&upgrade.state),
         platform::supposed_host(&args.host, "locked", "disabled", "online"),
         Effect::Suppose("stx/loads".into(), Value::dict(loads)),
+        Effect::Suppose("stx/restore".into(), "completed".into()),
         Effect::Suppose("stx/release".into(), args.from_release.as_str().into()),
     ]
 }

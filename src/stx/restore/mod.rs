@@ -70,7 +70,7 @@ fn is_done(host: &mut dyn Look, step: &str, identity: &str) -> Result<bool, Host
 
 /// Notes a step as done; `more` keeps what was noted before.
 fn note(host: &mut dyn Act, step: &str, identity: &str, more: bool) -> Result<(), HostError> {
-    host.make_dir(Path::new(NOTES), Some(0o700))?;
+    super::ensure_dir(host, Path::new(NOTES), 0o700)?;
     let mut text = match host.read(&note_path(step)) {
         Ok(text) if more => text,
         _ => Vec::new(),

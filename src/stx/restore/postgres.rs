@@ -56,11 +56,16 @@ impl Module for Postgres {
         };
         let data = args.base.join(&args.to_release).display().to_string();
         let short = Duration::from_secs(300);
-        done_by(host, "stopping PostgreSQL", Command::new(["systemctl", "stop", &args.service]).timeout(short), &[])?;
+        let stopped = done_by(
+            host,
+            "stopping PostgreSQL",
+            Command::new(["systemctl", "stop", &args.service]).timeout(short),
+            &[],
+        )?;
         let fresh =
             "rm -rf \"$1\" && mkdir -p \"$(dirname \"$1\")\" && install -d -m 0700 -o postgres -g postgres \"$1\"";
         done_by(host, "making room for the cluster", pipe(fresh, &[&data], short), &[])?;
-        let program = initdb(host.as_look())?;
+        let program = if stopped.supposed { "initdb".to_owned() } else { initdb(host.as_look())? };
         let initdb = [
             "runuser",
             "-u",
