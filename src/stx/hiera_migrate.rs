@@ -12,7 +12,9 @@ use crate::hiera::file::Hieradata;
 use crate::hiera::migrate::{Expressions, Files, Surroundings, migrate};
 use crate::hiera::rules::Rules;
 use crate::model::outcome::{Diff, Outcome};
+use crate::model::source::Span;
 use crate::model::value::{Dict, Key, Value};
+use crate::vars::template::Templar;
 
 use super::advice::Advice;
 
@@ -74,7 +76,7 @@ impl Module for HieraMigrate {
             to: &args.to_release,
             facts: &facts,
             kept: &kept,
-            expressions: &Jinja,
+            expressions: &Jinja::new(),
             secret: &mut secret,
         };
         let new = migrate(&old, &rules, &mut around).map_err(|wrong| refused(&args, &wrong))?;
@@ -206,54 +208,20 @@ fn generate(length: usize) -> String {
     letters.take(length.saturating_sub(end.len())).collect::<String>() + end
 }
 
-/// Jinja expressions of rules: strict, so that an undefined name is told.
-struct Jinja;
+/// Expressions of rules, as conditions and templates of plays mean them. They are evaluated where the old values are: on
+/// the host, without the control node's lookups.
+struct Jinja(Templar);
+
+impl Jinja {
+    fn new() -> Jinja {
+        Jinja(Templar::new(|_| Err("rules read no YAML".into())))
+    }
+}
 
 impl Expressions for Jinja {
     fn value(&self, expression: &str, vars: &Dict) -> Result<Value, String> {
-        let mut jinja = minijinja::Environment::new();
-        jinja.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
-        let compiled = jinja.compile_expression(expression).map_err(|e| e.to_string())?;
-        let value = compiled.eval(to_jinja(&Value::dict(vars.clone()))).map_err(|e| e.to_string())?;
-        from_jinja(&value).ok_or_else(|| format!("`{expression}` is undefined"))
+        self.0.expression(expression, &Span::of_text("rule", expression), vars).map_err(|e| e.to_string())
     }
-}
-
-fn to_jinja(value: &Value) -> minijinja::Value {
-    match value {
-        Value::Null => ().into(),
-        Value::Bool(b) => (*b).into(),
-        Value::Int(i) => (*i).into(),
-        Value::Float(x) => (*x).into(),
-        Value::Str(s) => s.as_ref().into(),
-        Value::Template(t) => t.text.as_str().into(),
-        Value::List(l) => l.iter().map(to_jinja).collect(),
-        Value::Dict(d) => minijinja::Value::from_pairs(d.iter().map(|(k, v)| (k.to_string(), to_jinja(v)))),
-    }
-}
-
-fn from_jinja(value: &minijinja::Value) -> Option<Value> {
-    use minijinja::value::ValueKind;
-    Some(match value.kind() {
-        ValueKind::Undefined => return None,
-        ValueKind::None => Value::Null,
-        ValueKind::Bool => Value::Bool(value.is_true()),
-        ValueKind::Number => match value.as_i64() {
-            Some(i) => Value::Int(i),
-            None => Value::Float(f64::try_from(value.clone()).ok()?),
-        },
-        ValueKind::Seq | ValueKind::Iterable => {
-            Value::list(value.try_iter().ok()?.map(|v| from_jinja(&v)).collect::<Option<_>>()?)
-        }
-        ValueKind::Map => {
-            let mut dict = Dict::new();
-            for key in value.try_iter().ok()? {
-                dict.insert(Key::from_value(&from_jinja(&key)?)?, from_jinja(&value.get_item(&key).ok()?)?);
-            }
-            Value::dict(dict)
-        }
-        _ => Value::str(value.to_string()),
-    })
 }
 
 #[cfg(test)]
@@ -264,10 +232,10 @@ mod tests {
     #[test]
     fn expressions_see_keys_with_colons_and_name_what_is_undefined() {
         let vars = dict! {"old" => Value::dict(dict! {"a::b" => "x"}), "facts" => Value::dict(Dict::new())};
-        assert_eq!(Jinja.value("old['a::b'] ~ '/y'", &vars).unwrap().as_str(), Some("x/y"));
-        assert_eq!(Jinja.value("'a::b' in old and 'c' not in old", &vars).unwrap(), Value::Bool(true));
-        assert!(Jinja.value("facts.missing", &vars).is_err());
-        assert!(Jinja.value("old[", &vars).is_err());
+        assert_eq!(Jinja::new().value("old['a::b'] ~ '/y'", &vars).unwrap().as_str(), Some("x/y"));
+        assert_eq!(Jinja::new().value("'a::b' in old and 'c' not in old", &vars).unwrap(), Value::Bool(true));
+        assert!(Jinja::new().value("facts.missing", &vars).is_err());
+        assert!(Jinja::new().value("old[", &vars).is_err());
     }
 
     #[test]
