@@ -18,6 +18,9 @@ pub trait Module: 'static {
     const EXAMPLE: &'static str;
     /// The argument that free-form text fills (`command: echo hi`); none if the module has no free form.
     const FREE_FORM: Option<&'static str> = None;
+    /// Seconds within which the host is back, for a module that takes its host down (a reboot, a reinstall): a link that is lost
+    /// meanwhile, and a host that comes back with another boot id or host key, are its success.
+    const LOSES_HOST: Option<u64> = None;
     type Args: Arguments;
 
     /// Looks, decides, acts, and says what came of it. Works the same on the real host and on a preview.
@@ -78,6 +81,7 @@ pub struct Entry {
     pub returns: &'static [(&'static str, &'static str)],
     pub example: &'static str,
     pub free_form: Option<&'static str>,
+    pub loses_host: Option<u64>,
     pub args: fn() -> Vec<ArgSpec>,
     pub rules: fn() -> &'static [Rule],
     /// Runs it; wrong arguments become a failed outcome, except that `NeedBlob` is passed up.
@@ -94,6 +98,7 @@ impl Entry {
             returns: M::RETURNS,
             example: M::EXAMPLE,
             free_form: M::FREE_FORM,
+            loses_host: M::LOSES_HOST,
             args: M::Args::specs,
             rules: M::Args::rules,
             run: |args, host| match M::Args::from_dict(args) {

@@ -2,13 +2,14 @@
 //!
 //! A frame is a big-endian `u32` length of what follows, one byte of kind (`J` for a JSON message, `B` for bytes of a
 //! blob), and the body. Several calls may be under way at once; each message names its attempt. The first frame each
-//! way is [`ToAgent::Hello`] and [`FromAgent::Welcome`]; another version is refused there.
+//! way is [`ToAgent::Hello`] and [`FromAgent::Welcome`]; another version is refused there. Bytes of one blob or file
+//! follow its announcement; there is never more than one under way in a direction.
 
-use std::io;
+use std::io::{self, Read};
 
 use serde::{Deserialize, Serialize};
 
-use super::module::Call;
+use super::module::{Become, Call};
 use crate::model::event::Wait;
 use crate::model::outcome::Outcome;
 use crate::model::secret::Secret;
@@ -40,42 +41,46 @@ pub enum ToAgent {
     },
     /// Its result is durable; the agent may forget it.
     Acknowledge {
-        attempt: Attempt,
+        attempts: Vec<Attempt>,
     },
     Cancel {
         attempt: Attempt,
     },
-    /// The password for becoming a user, answered to [`FromAgent::NeedPassword`]; none if there is none.
+    /// The password for becoming a user; sent ahead of the first call that may need it, and kept in memory alone.
     Password {
         user: String,
         #[serde(serialize_with = "revealed")]
-        password: Option<Secret>,
+        password: Secret,
     },
     /// A blob follows in `B` frames until `size` bytes have come.
     Blob {
         sha256: String,
         size: u64,
     },
-    /// Sends a file back in `B` frames, announced by [`FromAgent::File`].
+    /// The control node does not have it, or cannot read it.
+    NoBlob {
+        sha256: String,
+        why: String,
+    },
+    /// Sends a file back, announced by [`FromAgent::File`].
     Fetch {
         attempt: Attempt,
         path: String,
-        become_: Option<super::module::Become>,
+        become_: Option<Become>,
     },
-    /// The run has ended: leave, and leave nothing behind.
+    /// The check run's record of this host moves between an agent and its workers, which act for other users: asked
+    /// for with `None`, brought with `Some`.
+    Layer {
+        layer: Option<serde_json::Value>,
+    },
+    /// The run has ended: take no more calls, and leave nothing behind once those under way are done.
     Bye,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "say", rename_all = "snake_case")]
 pub enum FromAgent {
-    Welcome {
-        version: u32,
-        boot_id: String,
-        pid: u32,
-        started_at: u64,
-        user: String,
-    },
+    Welcome(Welcome),
     /// Another version, another run, another user: why it will not serve.
     Refused {
         why: String,
@@ -83,24 +88,19 @@ pub enum FromAgent {
     Done {
         attempt: Attempt,
         outcome: Outcome,
+        /// How long the call took.
         millis: u64,
     },
-    /// Known and still at work.
+    /// Known and still at work; its [`FromAgent::Done`] will come.
     Running {
         attempt: Attempt,
     },
     NeverSeen {
         attempt: Attempt,
     },
+    /// A call waits for this content.
     NeedBlob {
-        attempt: Attempt,
         sha256: String,
-    },
-    HaveBlob {
-        sha256: String,
-    },
-    NeedPassword {
-        user: String,
     },
     Waiting {
         attempt: Attempt,
@@ -110,22 +110,44 @@ pub enum FromAgent {
         attempt: Attempt,
         line: String,
     },
-    /// A file follows in `B` frames until `size` bytes have come.
+    /// A file follows in `B` frames, ended by [`FromAgent::FileEnd`]; the size is what it had at the start.
     File {
         attempt: Attempt,
         size: u64,
-        sha256: String,
         mode: u32,
     },
+    /// All of the file has come; the digest of what was sent.
+    FileEnd {
+        attempt: Attempt,
+        sha256: String,
+    },
+    /// The file cannot be read, or not to its end.
     NoFile {
         attempt: Attempt,
         why: String,
     },
+    /// The answer to [`ToAgent::Layer`].
+    Layer {
+        layer: serde_json::Value,
+    },
+}
+
+/// Who answers at the far end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    pub version: u32,
+    /// Differs after every boot of the host, of a container too.
+    pub boot_id: String,
+    pub pid: u32,
+    /// When the agent started, in milliseconds since 1970 by the host's clock.
+    pub started_at: u64,
+    /// The user it works as.
+    pub user: String,
 }
 
 /// The one place where a secret is written out: to the agent, through the encrypted link.
-fn revealed<S: serde::Serializer>(secret: &Option<Secret>, s: S) -> Result<S::Ok, S::Error> {
-    secret.as_ref().map(Secret::reveal).serialize(s)
+fn revealed<S: serde::Serializer>(secret: &Secret, s: S) -> Result<S::Ok, S::Error> {
+    secret.reveal().serialize(s)
 }
 
 /// A frame.
@@ -136,9 +158,16 @@ pub enum Frame {
 }
 
 impl Frame {
-    /// A message as a frame.
+    /// A message as a frame; an error if it is too long for one.
     pub fn message<T: Serialize>(message: &T) -> io::Result<Frame> {
-        serde_json::to_vec(message).map(Frame::Json).map_err(io::Error::other)
+        let body = serde_json::to_vec(message).map_err(io::Error::other)?;
+        if body.len() >= FRAME_LIMIT {
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                format!("{} MB are too much for one message; at most {} MB", body.len() >> 20, FRAME_LIMIT >> 20),
+            ));
+        }
+        Ok(Frame::Json(body))
     }
 
     /// The frame as it goes over the wire.
@@ -154,21 +183,48 @@ impl Frame {
         out
     }
 
+    /// Reads one frame; `None` where the stream ends between two.
+    pub fn read(from: &mut impl io::Read) -> io::Result<Option<Frame>> {
+        let mut head = [0; 5];
+        match from.read(&mut head)? {
+            0 => return Ok(None),
+            n => from.read_exact(&mut head[n..])?,
+        }
+        let [length @ .., kind] = head;
+        let length = Frame::length(length)? - 1;
+        // Grows as bytes come: a length alone must not cost memory.
+        let mut body = Vec::with_capacity(length.min(64 << 10));
+        from.by_ref().take(length as u64).read_to_end(&mut body)?;
+        if body.len() < length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Frame::of(kind, body).map(Some)
+    }
+
+    /// How many bytes follow a frame's length: the kind and the body.
+    pub fn length(head: [u8; 4]) -> io::Result<usize> {
+        match u32::from_be_bytes(head) as usize {
+            length if length == 0 || length > FRAME_LIMIT => Err(not_a_frame(format!("a frame of {length} bytes"))),
+            length => Ok(length),
+        }
+    }
+
+    /// A frame from its kind and its body.
+    pub fn of(kind: u8, body: Vec<u8>) -> io::Result<Frame> {
+        match kind {
+            b'J' => Ok(Frame::Json(body)),
+            b'B' => Ok(Frame::Bytes(body)),
+            kind => Err(not_a_frame(format!("a frame of kind {kind}"))),
+        }
+    }
+
     /// The first frame in `buffer` and how many bytes it took; `None` until it is whole. What cannot be a frame is an
     /// error: the other side is not one of ours.
     pub fn decode(buffer: &[u8]) -> io::Result<Option<(Frame, usize)>> {
         let Some((head, rest)) = buffer.split_first_chunk::<4>() else { return Ok(None) };
-        let length = u32::from_be_bytes(*head) as usize;
-        if length == 0 || length > FRAME_LIMIT {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a frame of {length} bytes")));
-        }
+        let length = Frame::length(*head)?;
         let Some(body) = rest.get(..length) else { return Ok(None) };
-        let frame = match body[0] {
-            b'J' => Frame::Json(body[1..].to_vec()),
-            b'B' => Frame::Bytes(body[1..].to_vec()),
-            kind => return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a frame of kind {kind}"))),
-        };
-        Ok(Some((frame, length + 4)))
+        Ok(Some((Frame::of(body[0], body[1..].to_vec())?, length + 4)))
     }
 
     /// The message in a JSON frame.
@@ -180,6 +236,11 @@ impl Frame {
             Frame::Bytes(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "bytes where a message was due")),
         }
     }
+}
+
+/// The other side is not one of ours.
+fn not_a_frame(what: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 #[cfg(test)]
@@ -194,5 +255,10 @@ mod tests {
         assert_eq!(used, bytes.len());
         assert!(matches!(frame.parse().unwrap(), ToAgent::Ask { attempt: 7 }));
         assert!(Frame::decode(&[0xff, 0xff, 0xff, 0xff, b'J']).is_err());
+
+        let mut stream = bytes.as_slice();
+        assert_eq!(Frame::read(&mut stream).unwrap(), Some(frame));
+        assert_eq!(Frame::read(&mut stream).unwrap(), None);
+        assert!(Frame::read(&mut &bytes[..bytes.len() - 1]).is_err());
     }
 }

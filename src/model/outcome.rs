@@ -184,7 +184,7 @@ pub enum Consequence {
     /// `meta` and the like: what becomes of the host or the play.
     Flow { flow: Flow },
     /// A host answers with another key or boot id from here on, knowingly (reboot, reinstall).
-    Reborn { boot_id: String },
+    Reborn { boot_id: String, new_host_key: bool },
 }
 
 /// A dynamic include, resolved.

@@ -35,6 +35,11 @@ impl Algorithm {
         }
     }
 
+    /// The digest of a file of this machine; none if it cannot be read.
+    pub fn of_local(self, path: &Path) -> Option<String> {
+        self.of(&mut std::fs::File::open(path).ok()?).ok()
+    }
+
     /// The digest of a file of the host.
     pub fn of_file(self, host: &mut dyn Look, path: &Path) -> Result<String, HostError> {
         let mut file = host.open(path)?;

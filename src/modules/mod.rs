@@ -1,6 +1,7 @@
 //! The modules that run on a host, one file each, and the table that names them.
 
 pub mod accounts;
+pub mod actions;
 pub mod blockinfile;
 pub mod command;
 pub mod copy;

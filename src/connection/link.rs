@@ -1,0 +1,648 @@
+//! The link to one host's agent: calls and their answers by attempt, over a channel that may be lost and brought back.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+use tokio::io::AsyncWriteExt;
+use tokio::sync::{mpsc, oneshot};
+
+use super::channel::{Channel, Tail, Writer, read_frame};
+use super::error::LinkError;
+use super::ssh::Master;
+use super::target::{Kind, Target};
+use super::transfer::{self, Fetched};
+use super::{Connector, upload};
+use crate::action::module::{Become, Call};
+use crate::action::wire::{Attempt, Frame, FromAgent, ToAgent, VERSION, Welcome};
+use crate::model::event::Wait;
+use crate::model::outcome::Outcome;
+use crate::model::secret::Secret;
+
+/// Acknowledgements wait this long for a message that they can travel with.
+const LAZY: Duration = Duration::from_millis(500);
+
+/// How long the agent may take for its first word, and to leave.
+const GREETING: Duration = Duration::from_secs(30);
+const LEAVING: Duration = Duration::from_secs(5);
+
+/// A link. Clones share it.
+#[derive(Clone)]
+pub struct Link(Arc<Inner>);
+
+struct Inner {
+    connector: Connector,
+    target: Target,
+    state: Mutex<State>,
+    /// Held while the link is opened or closed; has the ssh connection, which may outlive a channel.
+    master: tokio::sync::Mutex<Option<Master>>,
+    /// One blob at a time goes out: its frames carry no name.
+    sending: tokio::sync::Mutex<()>,
+}
+
+struct State {
+    /// Number of the channel; a late word of an older one is not heard.
+    channel: u64,
+    up: Option<Up>,
+    /// Why it is down.
+    down: String,
+    welcome: Welcome,
+    waiting: HashMap<Attempt, Waiter>,
+    /// Files that were asked for; the agent sends one after the other.
+    fetching: HashMap<Attempt, mpsc::Sender<FilePart>>,
+    /// The one that bytes are of.
+    arriving: Option<Attempt>,
+    passwords: HashMap<String, Secret>,
+    /// Results that are durable here and that the agent may forget.
+    durable: Vec<Attempt>,
+    /// Content that is being sent; asked for again meanwhile, it is not sent twice.
+    providing: HashSet<String>,
+}
+
+/// The ways to the task that writes.
+struct Up {
+    /// Messages, in order.
+    urgent: mpsc::UnboundedSender<Out>,
+    /// What waits for room, behind messages.
+    bulk: mpsc::Sender<Out>,
+    /// Ended with the channel.
+    tasks: [tokio::task::AbortHandle; 2],
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(tokio::task::AbortHandle::abort);
+    }
+}
+
+/// What the writing task is told.
+pub(super) enum Out {
+    Frame(Vec<u8>),
+    /// There are acknowledgements.
+    Lazy,
+}
+
+struct Waiter {
+    answer: oneshot::Sender<Known>,
+    progress: Option<mpsc::UnboundedSender<Tidings>>,
+    /// Whether "running" and "never seen" are answers too.
+    any: bool,
+}
+
+enum FilePart {
+    Begin { mode: u32 },
+    Bytes(Vec<u8>),
+    End { sha256: String },
+    Failed(String),
+}
+
+/// What a call came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Done {
+    pub outcome: Outcome,
+    /// How long it took on the host, in milliseconds.
+    pub millis: u64,
+}
+
+/// What the agent knows of an attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Known {
+    Done(Done),
+    /// At work; [`Link::follow`] waits for its end.
+    Running,
+    /// The agent never got it, or has been told that its result is durable.
+    NeverSeen,
+}
+
+/// What a call tells while it is at work.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Tidings {
+    Waiting(Wait),
+    /// A line that a command printed.
+    Output(String),
+}
+
+/// Who answered when a lost link came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reattached {
+    /// The same agent: it knows every attempt.
+    SameAgent,
+    /// The host did not reboot, but the agent was ended: what was at work in it is in doubt.
+    NewAgent,
+    /// The host rebooted.
+    NewBoot,
+}
+
+impl Link {
+    pub(super) async fn open(connector: Connector, target: Target) -> Result<Link, LinkError> {
+        let mut master = None;
+        let (channel, welcome) = attach(&connector, &target, &mut master).await?;
+        let state = State {
+            channel: 0,
+            up: None,
+            down: String::new(),
+            welcome: welcome.clone(),
+            waiting: HashMap::new(),
+            fetching: HashMap::new(),
+            arriving: None,
+            passwords: HashMap::new(),
+            durable: Vec::new(),
+            providing: HashSet::new(),
+        };
+        let link = Link(Arc::new(Inner {
+            connector,
+            target,
+            state: Mutex::new(state),
+            master: tokio::sync::Mutex::new(master),
+            sending: tokio::sync::Mutex::default(),
+        }));
+        link.take_up(channel, welcome);
+        Ok(link)
+    }
+
+    /// The agent's first words: boot id, process, start, user.
+    pub fn welcome(&self) -> Welcome {
+        self.state().welcome.clone()
+    }
+
+    pub fn target(&self) -> &Target {
+        &self.0.target
+    }
+
+    pub fn is_up(&self) -> bool {
+        self.state().up.is_some()
+    }
+
+    /// Runs a call, one message each way, and waits for its result. `progress` gets what it tells meanwhile. Many calls
+    /// may be under way at once. If the link is lost first, [`LinkError::Lost`] says whether the call was sent; if so,
+    /// it goes on, and [`Link::ask`] tells what became of it.
+    pub async fn call(
+        &self,
+        attempt: Attempt,
+        call: &Call,
+        progress: Option<mpsc::UnboundedSender<Tidings>>,
+    ) -> Result<Done, LinkError> {
+        let message = ToAgent::Call { attempt, call: call.clone() };
+        match self.request(attempt, &message, progress, false).await? {
+            Known::Done(done) => Ok(done),
+            // Not sent on by `hear` to one who waits for the end alone.
+            Known::Running | Known::NeverSeen => Err(self.broken("an answer without a result".into())),
+        }
+    }
+
+    /// What the agent knows of an attempt.
+    pub async fn ask(&self, attempt: Attempt) -> Result<Known, LinkError> {
+        self.request(attempt, &ToAgent::Ask { attempt }, None, true).await
+    }
+
+    /// Waits for the end of an attempt that is [`Known::Running`].
+    pub async fn follow(
+        &self,
+        attempt: Attempt,
+        progress: Option<mpsc::UnboundedSender<Tidings>>,
+    ) -> Result<Done, LinkError> {
+        match self.request(attempt, &ToAgent::Ask { attempt }, progress, false).await? {
+            Known::Done(done) => Ok(done),
+            Known::Running | Known::NeverSeen => Err(self.broken("an attempt that the agent does not know".into())),
+        }
+    }
+
+    /// The attempt's result is durable; the agent may forget it. Costs no message of its own while there is traffic.
+    pub fn acknowledge(&self, attempt: Attempt) {
+        let mut state = self.state();
+        state.durable.push(attempt);
+        if let Some(up) = &state.up {
+            let _ = up.urgent.send(Out::Lazy);
+        }
+    }
+
+    /// Has a call ended, with all its processes; its result comes as of any call.
+    pub fn cancel(&self, attempt: Attempt) {
+        let _ = self.send(&self.state(), &ToAgent::Cancel { attempt });
+    }
+
+    /// The password for becoming `user` on this host. To be told before the first call that may need it, and again
+    /// after [`Reattached::NewAgent`] or [`Reattached::NewBoot`]; telling the same again costs nothing.
+    pub fn password(&self, user: &str, password: &Secret) {
+        let mut state = self.state();
+        if state.passwords.get(user) != Some(password)
+            && self.send(&state, &ToAgent::Password { user: user.to_owned(), password: password.clone() }).is_ok()
+        {
+            state.passwords.insert(user.to_owned(), password.clone());
+        }
+    }
+
+    /// Sends small content ahead of a call that is sure to need it, which saves a round trip. What is larger, or a file,
+    /// is sent when it is asked for.
+    pub fn send_ahead(&self, sha256: &str) {
+        let lot = self.0.connector.0.blobs.find(sha256).and_then(|c| transfer::small(sha256, &c));
+        // Not between the frames of another one.
+        if let (Some(lot), Ok(_turn)) = (lot, self.0.sending.try_lock())
+            && let Some(up) = &self.state().up
+        {
+            let _ = up.urgent.send(Out::Frame(lot));
+        }
+    }
+
+    /// Fetches a file from the host to `to`, as `become_` says; what comes is put in place as a whole, checked by its
+    /// digest, readable by this user alone.
+    pub async fn fetch(
+        &self,
+        attempt: Attempt,
+        path: &str,
+        become_: Option<&Become>,
+        to: &Path,
+    ) -> Result<Fetched, LinkError> {
+        let failed = |why: String| LinkError::File { host: self.host(), why };
+        let local = |e: std::io::Error| failed(format!("{} on this machine: {e}", to.display()));
+        let dir = to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let part = tempfile::Builder::new().prefix(".stx-upgrade-").tempfile_in(dir).map_err(local)?;
+        let mut file = tokio::fs::File::from_std(part.reopen().map_err(local)?);
+        let (parts, mut coming) = mpsc::channel(4);
+        {
+            let mut state = self.state();
+            let message = ToAgent::Fetch { attempt, path: path.to_owned(), become_: become_.cloned() };
+            self.send(&state, &message)?;
+            state.fetching.insert(attempt, parts);
+        }
+        let mut fetched = Fetched { size: 0, sha256: String::new(), mode: 0o600 };
+        let mut digest = Sha256::new();
+        loop {
+            match coming.recv().await {
+                Some(FilePart::Begin { mode }) => fetched.mode = mode,
+                Some(FilePart::Bytes(bytes)) => {
+                    digest.update(&bytes);
+                    fetched.size += bytes.len() as u64;
+                    file.write_all(&bytes).await.map_err(local)?;
+                }
+                Some(FilePart::End { sha256 }) => {
+                    fetched.sha256 = hex::encode(digest.finalize());
+                    if fetched.sha256 != sha256 {
+                        return Err(failed(format!("{path} did not come whole; fetch it again")));
+                    }
+                    break;
+                }
+                Some(FilePart::Failed(why)) => return Err(failed(why)),
+                None => return Err(self.lost(true)),
+            }
+        }
+        file.sync_all().await.map_err(local)?;
+        part.persist(to).map_err(|e| local(e.error))?;
+        Ok(fetched)
+    }
+
+    /// Brings a lost link back, trying until `patience` is over: the host may reboot meanwhile. Errors that trying again
+    /// does not mend, as a changed host key, end it at once.
+    pub async fn reattach(&self, patience: Duration) -> Result<Reattached, LinkError> {
+        let end = Instant::now() + patience;
+        let mut pause = Duration::from_millis(250);
+        // Two that bring it back at once do it once.
+        let mut master = self.0.master.lock().await;
+        if self.is_up() {
+            return Ok(Reattached::SameAgent);
+        }
+        let before = self.welcome();
+        loop {
+            if let Some(m) = master.take()
+                && m.is_alive().await
+            {
+                *master = Some(m);
+            }
+            match attach(&self.0.connector, &self.0.target, &mut master).await {
+                Ok((channel, welcome)) => {
+                    let found = if welcome.boot_id != before.boot_id {
+                        Reattached::NewBoot
+                    } else if (welcome.pid, welcome.started_at) != (before.pid, before.started_at) {
+                        Reattached::NewAgent
+                    } else {
+                        Reattached::SameAgent
+                    };
+                    self.take_up(channel, welcome);
+                    return Ok(found);
+                }
+                Err(e) if e.is_passing() && Instant::now() + pause < end => {
+                    // A connection that gave no channel is no use.
+                    *master = None;
+                    tracing::debug!(host = self.0.target.host, "not back yet: {e}");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 3 / 2).min(Duration::from_secs(5));
+                }
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    /// Ends the run on this host: the agent leaves, and leaves nothing behind; the connection is closed. Results that
+    /// were acknowledged are told first.
+    pub async fn bye(&self) {
+        let ended = {
+            let mut state = self.state();
+            let (tell, ended) = oneshot::channel();
+            let waiter = Waiter { answer: tell, progress: None, any: false };
+            // Attempts of the journal start at 1; this one stands for the end of the stream.
+            state.waiting.insert(Attempt::MAX, waiter);
+            self.send(&state, &ToAgent::Bye).is_ok().then_some(ended)
+        };
+        if let Some(ended) = ended {
+            let _ = tokio::time::timeout(LEAVING, ended).await;
+        }
+        self.close().await;
+    }
+
+    /// Closes the connection and leaves the agent, with all that is at work in it, to a later [`Connector::open`].
+    pub async fn close(&self) {
+        let channel = self.state().channel;
+        self.went_down(channel, "it was closed".to_owned());
+        if let Some(master) = self.0.master.lock().await.take() {
+            master.close().await;
+        }
+    }
+
+    /// Sends a message and waits for what answers it.
+    async fn request(
+        &self,
+        attempt: Attempt,
+        message: &ToAgent,
+        progress: Option<mpsc::UnboundedSender<Tidings>>,
+        any: bool,
+    ) -> Result<Known, LinkError> {
+        let (answer, answered) = oneshot::channel();
+        {
+            let mut state = self.state();
+            self.send(&state, message)?;
+            state.waiting.insert(attempt, Waiter { answer, progress, any });
+        }
+        answered.await.map_err(|_| self.lost(true))
+    }
+
+    fn send(&self, state: &State, message: &ToAgent) -> Result<(), LinkError> {
+        let frame = Frame::message(message).map_err(|e| self.broken(format!("it cannot be sent: {e}")))?;
+        let down = || LinkError::Lost { host: self.host(), why: state.down.clone(), sent: false };
+        let up = state.up.as_ref().ok_or_else(down)?;
+        up.urgent.send(Out::Frame(frame.encode())).map_err(|_| down())
+    }
+
+    /// Serves a fresh channel from here on.
+    fn take_up(&self, channel: Channel, welcome: Welcome) {
+        let Channel { stdin, mut stdout, stderr, keep } = channel;
+        let (urgent, urgents) = mpsc::unbounded_channel();
+        let (bulk, bulks) = mpsc::channel(4);
+        let mut state = self.state();
+        state.channel += 1;
+        let number = state.channel;
+        // The tasks do not keep the link alive: dropping its last clone ends them, and the channel.
+        let weak = Arc::downgrade(&self.0);
+        let writer = tokio::spawn(write(weak.clone(), stdin, urgents, bulks));
+        let reader = tokio::spawn(async move {
+            let _keep = keep;
+            let why = loop {
+                match read_frame(&mut stdout).await {
+                    Ok(Some(frame)) => {
+                        let Some(link) = weak.upgrade().map(Link) else { return };
+                        if let Err(why) = link.hear(frame).await {
+                            break why;
+                        }
+                    }
+                    Ok(None) => {
+                        let said = stderr.ended(Duration::from_millis(200)).await;
+                        let said = said.lines().rfind(|l| !l.trim().is_empty()).unwrap_or_default();
+                        break if said.is_empty() { "the connection ended".to_owned() } else { said.trim().to_owned() };
+                    }
+                    Err(e) => break e.to_string(),
+                }
+            };
+            if let Some(link) = weak.upgrade().map(Link) {
+                link.went_down(number, why);
+            }
+        });
+        state.welcome = welcome;
+        state.passwords.clear();
+        state.providing.clear();
+        state.up = Some(Up { urgent, bulk, tasks: [writer.abort_handle(), reader.abort_handle()] });
+    }
+
+    /// Everybody who waits learns that the link is gone.
+    fn went_down(&self, channel: u64, why: String) {
+        let mut state = self.state();
+        if state.channel != channel {
+            return;
+        }
+        if state.up.take().is_some() {
+            state.down = why;
+        }
+        state.waiting.clear();
+        state.fetching.clear();
+    }
+
+    /// Takes a frame from the agent; the error ends the channel.
+    async fn hear(&self, frame: Frame) -> Result<(), String> {
+        if let Frame::Bytes(bytes) = frame {
+            return self.file(None, FilePart::Bytes(bytes)).await;
+        }
+        let message = frame.parse().map_err(|e| format!("the agent said what cannot be understood: {e}"))?;
+        match message {
+            FromAgent::Done { attempt, outcome, millis } => self.answer(attempt, Known::Done(Done { outcome, millis })),
+            FromAgent::Running { attempt } => self.answer(attempt, Known::Running),
+            FromAgent::NeverSeen { attempt } => self.answer(attempt, Known::NeverSeen),
+            FromAgent::Waiting { attempt, wait } => self.progress(attempt, Tidings::Waiting(wait)),
+            FromAgent::Output { attempt, line } => self.progress(attempt, Tidings::Output(line)),
+            FromAgent::NeedBlob { sha256 } => self.provide(sha256),
+            // The size may change while it is sent; what comes is counted.
+            FromAgent::File { attempt, mode, size: _ } => {
+                return self.file(Some(attempt), FilePart::Begin { mode }).await;
+            }
+            FromAgent::FileEnd { attempt, sha256 } => {
+                return self.file(Some(attempt), FilePart::End { sha256 }).await;
+            }
+            FromAgent::NoFile { attempt, why } => {
+                return self.file(Some(attempt), FilePart::Failed(why)).await;
+            }
+            FromAgent::Welcome(_) | FromAgent::Layer { .. } => {}
+            FromAgent::Refused { why } => return Err(why),
+        }
+        Ok(())
+    }
+
+    fn answer(&self, attempt: Attempt, known: Known) {
+        let mut state = self.state();
+        let wanted = match &known {
+            // Once never seen it will never end: nobody may wait on.
+            Known::Done(_) | Known::NeverSeen => true,
+            Known::Running => state.waiting.get(&attempt).is_some_and(|w| w.any),
+        };
+        if wanted && let Some(waiter) = state.waiting.remove(&attempt) {
+            let _ = waiter.answer.send(known);
+        }
+    }
+
+    fn progress(&self, attempt: Attempt, tidings: Tidings) {
+        if let Some(progress) = self.state().waiting.get(&attempt).and_then(|w| w.progress.as_ref()) {
+            let _ = progress.send(tidings);
+        }
+    }
+
+    /// Hands on a part of a file. There is one under way at a time; bytes are for the one that began last.
+    async fn file(&self, attempt: Option<Attempt>, part: FilePart) -> Result<(), String> {
+        let ends = matches!(part, FilePart::End { .. } | FilePart::Failed(_));
+        let parts = {
+            let mut state = self.state();
+            if matches!(part, FilePart::Begin { .. }) {
+                state.arriving = attempt;
+            }
+            let attempt = attempt.or(state.arriving);
+            match attempt {
+                Some(attempt) if ends => state.fetching.remove(&attempt),
+                Some(attempt) => state.fetching.get(&attempt).cloned(),
+                None => None,
+            }
+        };
+        if let Some(parts) = parts {
+            // One that gave up meanwhile is not served.
+            let _ = parts.send(part).await;
+        }
+        Ok(())
+    }
+
+    /// Sends content that a call waits for.
+    fn provide(&self, sha256: String) {
+        let bulk = {
+            let mut state = self.state();
+            let Some(bulk) = state.up.as_ref().map(|up| up.bulk.clone()) else { return };
+            if !state.providing.insert(sha256.clone()) {
+                return;
+            }
+            bulk
+        };
+        let link = self.clone();
+        tokio::spawn(async move {
+            let _turn = link.0.sending.lock().await;
+            let content = link.0.connector.0.blobs.find(&sha256);
+            // If the link ended, whoever waits for the call has been told.
+            let _ = transfer::send(&sha256, content, &bulk).await;
+            link.state().providing.remove(&sha256);
+        });
+    }
+
+    fn lost(&self, sent: bool) -> LinkError {
+        LinkError::Lost { host: self.host(), why: self.state().down.clone(), sent }
+    }
+
+    fn broken(&self, why: String) -> LinkError {
+        LinkError::Broken { host: self.host(), why }
+    }
+
+    fn host(&self) -> String {
+        self.0.target.host.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Writes what comes, messages first; all that waits goes out in one write, acknowledgements with it.
+async fn write(
+    link: Weak<Inner>,
+    mut stdin: Writer,
+    mut urgents: mpsc::UnboundedReceiver<Out>,
+    mut bulks: mpsc::Receiver<Out>,
+) {
+    let mut lazy: Option<tokio::time::Instant> = None;
+    loop {
+        let patience = tokio::time::sleep_until(lazy.unwrap_or_else(tokio::time::Instant::now));
+        let first = tokio::select! {
+            biased;
+            Some(out) = urgents.recv() => out,
+            Some(out) = bulks.recv() => out,
+            () = patience, if lazy.is_some() => Out::Frame(Vec::new()),
+            else => return,
+        };
+        let Out::Frame(frame) = first else {
+            lazy.get_or_insert_with(|| tokio::time::Instant::now() + LAZY);
+            continue;
+        };
+        let attempts = match link.upgrade().map(Link) {
+            Some(link) => std::mem::take(&mut link.state().durable),
+            None => return,
+        };
+        lazy = None;
+        let mut lot = Vec::new();
+        if !attempts.is_empty()
+            && let Ok(acknowledge) = Frame::message(&ToAgent::Acknowledge { attempts })
+        {
+            lot = acknowledge.encode();
+        }
+        lot.extend(frame);
+        while let Ok(out) = urgents.try_recv() {
+            match out {
+                Out::Frame(frame) => lot.extend(frame),
+                Out::Lazy => lazy = Some(tokio::time::Instant::now() + LAZY),
+            }
+        }
+        // A link that takes nothing is noticed by the reader.
+        if stdin.write_all(&lot).await.is_err() || stdin.flush().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Connects as far as need be, starts or finds the agent, and takes its welcome.
+async fn attach(
+    connector: &Connector,
+    target: &Target,
+    master: &mut Option<Master>,
+) -> Result<(Channel, Welcome), LinkError> {
+    let shared = &connector.0;
+    let mut channel = match target.kind {
+        Kind::Local => start_here(connector, target)?,
+        Kind::Ssh => {
+            let open = match master.take() {
+                Some(open) => open,
+                None => Master::open(target, &shared.program.path).await?,
+            };
+            let open = master.insert(open);
+            upload::attach(open, &target.host, &shared.program, &shared.run, shared.idle).await?
+        }
+    };
+    let host = || target.host.clone();
+    let first = match tokio::time::timeout(GREETING, read_frame(&mut channel.stdout)).await {
+        Ok(Ok(Some(frame))) => frame.parse(),
+        Ok(Ok(None)) => {
+            let said = channel.stderr.ended(Duration::from_secs(1)).await;
+            let why = format!("the agent ended without a word: {}", said.trim());
+            return Err(LinkError::Broken { host: host(), why });
+        }
+        Ok(Err(e)) => Err(e),
+        Err(_) => {
+            return Err(LinkError::TimedOut { host: host(), what: "its agent does not speak".into(), after: GREETING });
+        }
+    };
+    match first {
+        Ok(FromAgent::Welcome(welcome)) if welcome.version == VERSION => Ok((channel, welcome)),
+        Ok(FromAgent::Refused { why }) => Err(LinkError::Refused { host: host(), why }),
+        Ok(_) => Err(LinkError::Broken { host: host(), why: "its agent does not begin with a welcome".into() }),
+        Err(e) => Err(LinkError::Broken { host: host(), why: format!("its agent does not speak as one of ours: {e}") }),
+    }
+}
+
+/// The agent of this machine: the same process at the far end of a pipe, which outlives this one just the same.
+fn start_here(connector: &Connector, target: &Target) -> Result<Channel, LinkError> {
+    let shared = &connector.0;
+    let failed = |why: String| LinkError::Broken { host: target.host.clone(), why };
+    let mut child = tokio::process::Command::new(&shared.program.path)
+        .args(["agent", "attach", &shared.run, &shared.idle.as_secs().to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        // Ctrl-C on the terminal is for the run to handle.
+        .process_group(0)
+        .spawn()
+        .map_err(|e| failed(format!("{} cannot be started: {e}", shared.program.path.display())))?;
+    match (child.stdin.take(), child.stdout.take(), child.stderr.take()) {
+        (Some(stdin), Some(stdout), Some(stderr)) => Ok(Channel::new(stdin, stdout, Tail::of(stderr), child)),
+        _ => Err(failed("a child without pipes".to_owned())),
+    }
+}

@@ -1,0 +1,56 @@
+//! `debug`: shows a text or a variable.
+
+use crate::action::engine_side::{Action, Context};
+use crate::action::module::Failure;
+use crate::model::outcome::Outcome;
+use crate::model::value::{Dict, Value};
+
+pub struct Debug;
+
+crate::arguments! {
+    pub struct Args {
+        /// The text, or any value.
+        msg []: Option<Value>,
+        /// An expression to show: a variable's name, as a rule.
+        var []: Option<Value>,
+        /// Shown only from this `-v` level on.
+        verbosity []: i64 = 0,
+    }
+    rules [Exclusive(&["msg", "var"])]
+}
+
+impl Action for Debug {
+    const NAMES: &'static [&'static str] = &["debug", "ansible.builtin.debug"];
+    const DOC: &'static str = "Prints a text or a variable. Changes nothing.";
+    const RETURNS: &'static [(&'static str, &'static str)] = &[("msg", "what was printed")];
+    const EXAMPLE: &'static str = "- debug:\n    msg: \"release {{ release }}\"";
+    const MAY_CHANGE: bool = false;
+    type Args = Args;
+
+    async fn run(args: Args, _: Dict, ctx: &mut dyn Context) -> Result<Outcome, Failure> {
+        if i64::from(ctx.verbosity()) < args.verbosity {
+            return Ok(Outcome::skipped("").with("skipped_reason", "Verbosity threshold not met."));
+        }
+        ctx.show(true);
+        let Some(var) = args.var else {
+            let msg = args.msg.unwrap_or_else(|| "Hello world!".into());
+            return Ok(match msg {
+                Value::Str(text) => Outcome::ok().msg(text.as_ref()),
+                other => Outcome::ok().with("msg", other),
+            });
+        };
+        // A variable that is not there is told, not failed on.
+        let (name, value) = match &var {
+            Value::Str(text) => (text.to_string(), ctx.expression(text)),
+            other => (other.to_string(), Ok(other.clone())),
+        };
+        let value = value.unwrap_or_else(|error| {
+            Value::str(if ctx.verbosity() > 0 {
+                format!("VARIABLE IS NOT DEFINED!: {error}")
+            } else {
+                "VARIABLE IS NOT DEFINED!".to_owned()
+            })
+        });
+        Ok(Outcome::ok().with(&name, value))
+    }
+}

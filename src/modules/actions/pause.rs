@@ -1,0 +1,57 @@
+//! `pause`: waits for a time, or for the operator.
+
+use std::time::{Duration, Instant};
+
+use crate::action::engine_side::{Action, Context};
+use crate::action::module::Failure;
+use crate::model::outcome::Outcome;
+use crate::model::value::Dict;
+
+pub struct Pause;
+
+crate::arguments! {
+    pub struct Args {
+        /// How long.
+        seconds []: Option<f64>,
+        /// How long, in minutes.
+        minutes []: Option<f64>,
+        /// What to ask; the answer is `user_input`.
+        prompt []: Option<String>,
+        /// Whether what is typed is shown.
+        echo []: bool = true,
+    }
+    rules [Exclusive(&["seconds", "minutes"])]
+}
+
+impl Action for Pause {
+    const NAMES: &'static [&'static str] = &["pause", "ansible.builtin.pause"];
+    const DOC: &'static str =
+        "Waits for a time, or until the operator presses Enter. Runs once for all hosts of the batch.";
+    const RETURNS: &'static [(&'static str, &'static str)] =
+        &[("user_input", "what was typed"), ("delta", "seconds it took"), ("stdout", "what was done")];
+    const EXAMPLE: &'static str = "- pause:\n    seconds: 30";
+    const MAY_CHANGE: bool = false;
+    type Args = Args;
+
+    async fn run(args: Args, _: Dict, ctx: &mut dyn Context) -> Result<Outcome, Failure> {
+        let start = Instant::now();
+        let time = args.seconds.or(args.minutes.map(|m| m * 60.0)).map(|s| Duration::from_secs_f64(s.clamp(0.0, 1e9)));
+        let mut input = String::new();
+        match time {
+            Some(time) => ctx.sleep(time).await?,
+            None => {
+                let prompt = args.prompt.unwrap_or_else(|| "Press enter to continue, Ctrl+C to interrupt".into());
+                input = ctx.ask(&format!("{prompt}: "), args.echo).await?.unwrap_or_default();
+            }
+        }
+        let took = start.elapsed().as_secs();
+        let unit = if args.minutes.is_some() { ("minutes", took as f64 / 60.0) } else { ("seconds", took as f64) };
+        Ok(Outcome::ok()
+            .with("user_input", input)
+            .with("delta", took)
+            .with("echo", args.echo)
+            .with("rc", 0i64)
+            .with("stderr", "")
+            .with("stdout", format!("Paused for {:.2} {}", unit.1, unit.0)))
+    }
+}

@@ -1,0 +1,202 @@
+//! Actions that wait for a host to come back: `wait_for_connection`, `reboot`, `stx_reinstalled`.
+//!
+//! A reboot is proved by a changed boot id; a probe that fails proves nothing.
+
+use std::time::{Duration, Instant};
+
+use crate::action::engine_side::{Action, Context};
+use crate::action::module::Failure;
+use crate::dict;
+use crate::model::event;
+use crate::model::outcome::{Consequence, Outcome};
+use crate::model::value::Dict;
+
+pub struct WaitForConnection;
+
+crate::arguments! {
+    pub struct WaitArgs {
+        /// Seconds to wait before the first try.
+        delay []: u64 = 0u64,
+        /// Seconds between tries.
+        sleep []: u64 = 1u64,
+        /// Seconds until it is given up.
+        timeout []: u64 = 600u64,
+        /// Seconds for one try.
+        connect_timeout []: u64 = 5u64,
+    }
+}
+
+impl Action for WaitForConnection {
+    const NAMES: &'static [&'static str] = &["wait_for_connection", "ansible.builtin.wait_for_connection"];
+    const DOC: &'static str = "Waits until the host can be reached and used.";
+    const RETURNS: &'static [(&'static str, &'static str)] = &[("elapsed", "seconds it took")];
+    const EXAMPLE: &'static str = "- wait_for_connection:\n    timeout: 900";
+    const MAY_CHANGE: bool = false;
+    type Args = WaitArgs;
+
+    async fn run(args: WaitArgs, _: Dict, ctx: &mut dyn Context) -> Result<Outcome, Failure> {
+        if ctx.check() {
+            return Ok(Outcome::ok().with("elapsed", 0i64));
+        }
+        let start = Instant::now();
+        ctx.sleep(Duration::from_secs(args.delay)).await?;
+        let wait = Waiting {
+            reason: format!("{} can be reached", ctx.host()),
+            usual: None,
+            budget: Duration::from_secs(args.timeout),
+        };
+        wait.for_host(ctx, false, |_| true).await?;
+        Ok(Outcome::ok().with("elapsed", start.elapsed().as_secs()))
+    }
+}
+
+pub struct Reboot;
+
+crate::arguments! {
+    pub struct RebootArgs {
+        /// Seconds to wait before the command.
+        pre_reboot_delay []: u64 = 0u64,
+        /// Seconds to wait once the host is back.
+        post_reboot_delay []: u64 = 0u64,
+        /// Seconds until the host must be back.
+        reboot_timeout []: u64 = 600u64,
+        /// Seconds for one try to connect.
+        connect_timeout []: Option<u64>,
+        /// A command that must succeed before the host counts as back.
+        test_command []: Option<String>,
+        /// What users of the host are told.
+        msg []: String = "Reboot initiated by Ansible",
+        /// The command to reboot with.
+        reboot_command []: Option<String>,
+        /// Folders to look for `shutdown` in.
+        search_paths []: Option<Vec<String>>,
+        /// A command that prints something which differs after a reboot; the kernel's boot id unless set.
+        boot_time_command []: Option<String>,
+    }
+}
+
+impl Action for Reboot {
+    const NAMES: &'static [&'static str] = &["reboot", "ansible.builtin.reboot"];
+    const DOC: &'static str = "Reboots the host and waits until it is back with another boot id.";
+    const RETURNS: &'static [(&'static str, &'static str)] =
+        &[("rebooted", "true if it was"), ("elapsed", "seconds it took")];
+    const EXAMPLE: &'static str = "- reboot:\n    reboot_timeout: 1200";
+    type Args = RebootArgs;
+
+    async fn run(args: RebootArgs, _: Dict, ctx: &mut dyn Context) -> Result<Outcome, Failure> {
+        if ctx.check() {
+            return Ok(Outcome::changed(true).with("rebooted", true).with("elapsed", 0i64));
+        }
+        let start = Instant::now();
+        let before = ctx.boot_id().await?;
+        ctx.sleep(Duration::from_secs(args.pre_reboot_delay)).await?;
+        let command =
+            args.reboot_command.unwrap_or_else(|| format!("shutdown -r now \"{}\"", args.msg.replace('"', "'")));
+        // The answer may be cut off by the reboot itself; the boot id decides.
+        let said = ctx.call("command", dict! {"_uses_shell" => true, "_raw_params" => command}).await;
+        if let Ok(outcome) = &said
+            && outcome.is_failed()
+            && outcome.data.get("rc").is_some_and(|rc| rc.as_int().is_some_and(|rc| rc != 255 && rc < 128))
+        {
+            return Ok(outcome.clone());
+        }
+        let budget = Duration::from_secs(args.reboot_timeout);
+        let wait = Waiting { reason: format!("{} back with a new boot id", ctx.host()), usual: None, budget };
+        let boot_id = wait.for_host(ctx, false, |id| id != before).await?;
+        ctx.consequence(Consequence::Reborn { boot_id, new_host_key: false });
+        if let Some(test) = args.test_command {
+            let outcome = ctx.call("command", dict! {"_raw_params" => test}).await?;
+            if outcome.is_failed() {
+                return Ok(outcome);
+            }
+        }
+        ctx.sleep(Duration::from_secs(args.post_reboot_delay)).await?;
+        Ok(Outcome::changed(true).with("rebooted", true).with("elapsed", start.elapsed().as_secs()))
+    }
+}
+
+pub struct StxReinstalled;
+
+crate::arguments! {
+    pub struct ReinstalledArgs {
+        /// What is waited for, for the operator's eyes.
+        reason []: String = "the host is back, reinstalled",
+        /// The boot id before it went, as `stx_facts` or an earlier step saw it; a host that still has it is not back yet.
+        boot_id []: Option<String>,
+        /// Seconds it takes as a rule.
+        usual []: u64 = 1500u64,
+        /// Seconds until it is given up.
+        timeout []: u64 = 3600u64,
+        /// Whether the host is expected to answer with a new host key: taken for this run only, and said.
+        new_host_key []: bool = true,
+    }
+}
+
+impl Action for StxReinstalled {
+    const NAMES: &'static [&'static str] = &["stx_reinstalled"];
+    const DOC: &'static str = "Waits until a host that is being reinstalled or rebooted by the platform answers again, with another boot id. \
+        A reinstalled host has a new host key: with `new_host_key` it is taken knowingly, for this run, and named in the result.";
+    const RETURNS: &'static [(&'static str, &'static str)] =
+        &[("boot_id", "the boot id it came back with"), ("elapsed", "seconds it took")];
+    const EXAMPLE: &'static str =
+        "- stx_reinstalled:\n    reason: controller-0 reinstalled with 21.12\n    timeout: 3600";
+    const MAY_CHANGE: bool = false;
+    type Args = ReinstalledArgs;
+
+    async fn run(args: ReinstalledArgs, _: Dict, ctx: &mut dyn Context) -> Result<Outcome, Failure> {
+        if ctx.check() {
+            return Ok(Outcome::ok().with("elapsed", 0i64));
+        }
+        let start = Instant::now();
+        let before = args.boot_id;
+        let wait = Waiting {
+            reason: args.reason,
+            usual: Some(Duration::from_secs(args.usual)),
+            budget: Duration::from_secs(args.timeout),
+        };
+        let boot_id = wait.for_host(ctx, args.new_host_key, |id| before.as_deref() != Some(id)).await?;
+        ctx.consequence(Consequence::Reborn { boot_id: boot_id.clone(), new_host_key: args.new_host_key });
+        Ok(Outcome::ok().with("boot_id", boot_id).with("elapsed", start.elapsed().as_secs()))
+    }
+}
+
+/// A wait for a host that is away.
+struct Waiting {
+    reason: String,
+    usual: Option<Duration>,
+    budget: Duration,
+}
+
+impl Waiting {
+    /// Tries to connect until the boot id found is the wanted one.
+    async fn for_host(
+        &self,
+        ctx: &mut dyn Context,
+        new_host_key: bool,
+        wanted: impl Fn(&str) -> bool + Send,
+    ) -> Result<String, Failure> {
+        let start = Instant::now();
+        let mut pause = Duration::from_millis(300);
+        loop {
+            let seen = match ctx.reconnect(new_host_key).await {
+                Ok(id) if wanted(&id) => return Ok(id),
+                Ok(_) => "the host still runs as before".to_owned(),
+                Err(failure) => failure.to_string(),
+            };
+            let elapsed = start.elapsed();
+            if elapsed >= self.budget {
+                let budget = crate::action::wait::human(self.budget);
+                return Err(Failure::new(format!("{}: not seen within {budget}; last seen: {seen}", self.reason)));
+            }
+            ctx.heartbeat(event::Wait {
+                reason: self.reason.clone(),
+                elapsed: elapsed.as_millis() as u64,
+                usual: self.usual.map(|u| u.as_millis() as u64),
+                budget: self.budget.as_millis() as u64,
+                seen,
+            });
+            ctx.sleep(pause).await?;
+            pause = (pause * 5 / 4).min(Duration::from_secs(5));
+        }
+    }
+}

@@ -1,0 +1,789 @@
+//! Playbooks to plays of planned tasks: imports and roles put in place, keywords, conditions, tags and variables
+//! inherited. The same compiler plans what a dynamic include brings at run time.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::identity::{Siblings, Trail, short_digest};
+use super::tags::TagSelection;
+use super::words::{self, Modules};
+use super::{BlockPlan, Kind, Node, Plan, PlayPlan, RolePlan, TaskPlan};
+use crate::model::mistake::Mistake;
+use crate::model::playbook::{
+    ActionRef, Arg, Block, Common, ImportPlaybook, LoopControl, Play, PlayEntry, Role, RoleRef, Task, TaskEntry,
+    Written,
+};
+use crate::model::source::{Span, Spanned};
+use crate::model::value::{Dict, Value};
+use crate::parse;
+use crate::parse::files::Files;
+use crate::parse::tasks::Entries;
+use crate::parse::vault::Vault;
+use crate::vars::template::Templar;
+
+/// What planning needs of the outside.
+pub struct Compiler {
+    pub files: Arc<dyn Files>,
+    pub vault: Arc<Vault>,
+    pub templar: Arc<Templar>,
+    /// Names of modules and actions.
+    pub modules: Modules,
+    /// `-e`: known before the run, so file and role names may use them.
+    pub extra: Arc<Dict>,
+    pub tags: TagSelection,
+    /// Folders of roles beside `roles/` of the playbook.
+    pub roles_path: Vec<PathBuf>,
+    /// Folders that hold `ansible_collections`.
+    pub collections_paths: Vec<PathBuf>,
+}
+
+/// What a task inherits from what stands around it.
+#[derive(Clone, Debug, Default)]
+pub struct Inherit {
+    pub common: Common,
+    pub when: Vec<Written>,
+    pub tags: Vec<String>,
+    pub vars: Vec<Arc<Dict>>,
+    /// Variables given with dynamic includes around it; they rank above what the host sets.
+    pub params: Vec<Arc<Dict>>,
+    pub notify: Vec<Written>,
+    pub delegate_to: Option<Written>,
+    pub delegate_facts: Option<Written>,
+    pub role: Option<Arc<RolePlan>>,
+    /// Folders to look for files in, nearest first.
+    pub search: Vec<PathBuf>,
+    pub trail: Trail,
+    pub handler: bool,
+    /// The playbook's folder, and the name of the one that the user named.
+    pub dir: PathBuf,
+    pub root: String,
+    /// Variables of the play: file and role names may use them.
+    pub play_vars: Arc<Dict>,
+}
+
+/// What a role brought in once is remembered by: a second time with the same is passed over, unless the role allows it.
+type Seen = Vec<String>;
+
+impl Compiler {
+    /// Plans playbooks in the order given. Mistakes are collected; what they spoil is left out of the plan.
+    pub fn playbooks(&self, paths: &[(String, PathBuf)], mistakes: &mut Vec<Mistake>) -> Plan {
+        let mut plan = Plan::default();
+        let mut siblings = Siblings::default();
+        for (name, path) in paths {
+            let trail = Trail::default().below(&file_name(path), &mut siblings);
+            self.playbook(
+                name,
+                path,
+                &Inherit { trail, root: name.clone(), ..Inherit::default() },
+                &mut plan,
+                mistakes,
+                0,
+            );
+        }
+        plan
+    }
+
+    fn playbook(
+        &self,
+        name: &str,
+        path: &Path,
+        inherit: &Inherit,
+        plan: &mut Plan,
+        mistakes: &mut Vec<Mistake>,
+        depth: u32,
+    ) {
+        let Some(playbook) = parse::playbook::load(&*self.files, path, &self.modules, &self.vault, mistakes) else {
+            return;
+        };
+        let mut siblings = Siblings::default();
+        for entry in playbook.entries {
+            match entry {
+                PlayEntry::Play(play) => {
+                    let trail = inherit.trail.below(&play_name(&play), &mut siblings);
+                    let inherit = Inherit { trail, dir: playbook.dir.clone(), ..inherit.clone() };
+                    plan.plays.push(Arc::new(self.play(*play, name, &inherit, mistakes)));
+                }
+                PlayEntry::Import(import) => {
+                    let inherit = self.imported(&import, inherit, &mut siblings);
+                    if depth > 50 {
+                        mistakes.push(Mistake::at(&import.span, "playbooks import one another without end"));
+                        continue;
+                    }
+                    let Some(file) = self.literal(&import.file, &inherit, "file name", mistakes) else { continue };
+                    let path = playbook.dir.join(&file);
+                    if !self.files.exists(&path) {
+                        mistakes.push(
+                            Mistake::at(&import.file.span, format!("the playbook `{file}` was not found"))
+                                .label("named here")
+                                .help(format!("looked for {}", path.display())),
+                        );
+                        continue;
+                    }
+                    self.playbook(&path.display().to_string(), &path, &inherit, plan, mistakes, depth + 1);
+                }
+            }
+        }
+    }
+
+    fn imported(&self, import: &ImportPlaybook, inherit: &Inherit, siblings: &mut Siblings) -> Inherit {
+        let trail = inherit.trail.below(&import.file.value.to_string(), siblings);
+        self.inside(inherit, &import.common, &import.when, trail)
+    }
+
+    fn play(&self, mut play: Play, playbook: &str, inherit: &Inherit, mistakes: &mut Vec<Mistake>) -> PlayPlan {
+        let mut base = self.inside(inherit, &play.common, &[], inherit.trail.clone());
+        // A play's variables have a rank of their own; they are not variables of a block.
+        base.vars = inherit.vars.clone();
+        base.play_vars = Arc::new(play.common.vars.clone());
+        base.search = vec![inherit.dir.clone()];
+        let mut roles = Vec::new();
+        let mut seen = Seen::new();
+        let mut nodes = Vec::new();
+        let mut handlers = Vec::new();
+        let mut siblings = Siblings::default();
+        let section =
+            |name: &str, siblings: &mut Siblings| Inherit { trail: base.trail.below(name, siblings), ..base.clone() };
+
+        let pre = section("pre_tasks", &mut siblings);
+        nodes.extend(self.tasks(std::mem::take(&mut play.pre_tasks), &pre, &mut roles, &mut handlers, mistakes));
+        nodes.push(Node::Flush);
+        let in_roles = section("roles", &mut siblings);
+        let mut role_siblings = Siblings::default();
+        for role in std::mem::take(&mut play.roles) {
+            let trail = in_roles.trail.below(&role.role.value.to_string(), &mut role_siblings);
+            let inherit = Inherit { trail, ..in_roles.clone() };
+            nodes.extend(self.role(&role, &inherit, &mut seen, &mut roles, &mut handlers, mistakes));
+        }
+        let main = section("tasks", &mut siblings);
+        nodes.extend(self.tasks(std::mem::take(&mut play.tasks), &main, &mut roles, &mut handlers, mistakes));
+        nodes.push(Node::Flush);
+        let post = section("post_tasks", &mut siblings);
+        nodes.extend(self.tasks(std::mem::take(&mut play.post_tasks), &post, &mut roles, &mut handlers, mistakes));
+        nodes.push(Node::Flush);
+
+        let own = Inherit { handler: true, ..section("handlers", &mut siblings) };
+        let own = self.tasks(std::mem::take(&mut play.handlers), &own, &mut roles, &mut Vec::new(), mistakes);
+        handlers.extend(flat(own));
+        let plan = PlayPlan {
+            play,
+            playbook: playbook.to_owned(),
+            root: inherit.root.clone(),
+            dir: inherit.dir.clone(),
+            tags: base.tags,
+            nodes,
+            handlers,
+            roles,
+        };
+        super::check::play(&plan, mistakes);
+        plan
+    }
+
+    /// Plans a list of tasks and blocks. Static roles and their handlers are added to `roles` and `handlers`.
+    pub fn tasks(
+        &self,
+        entries: Vec<TaskEntry>,
+        inherit: &Inherit,
+        roles: &mut Vec<Arc<RolePlan>>,
+        handlers: &mut Vec<Arc<TaskPlan>>,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Vec<Node> {
+        let mut nodes = Vec::new();
+        let mut siblings = Siblings::default();
+        for entry in entries {
+            match entry {
+                TaskEntry::Block(block) => {
+                    nodes.extend(self.block(*block, inherit, &mut siblings, roles, handlers, mistakes));
+                }
+                TaskEntry::Task(task) => {
+                    let name = task.common.name.as_ref().unwrap_or(&task.action.name).value.to_string();
+                    let trail = inherit.trail.below(&name, &mut siblings);
+                    match words::local_name(&task.action.name.value.to_string()) {
+                        "import_tasks" => {
+                            nodes.extend(self.import_tasks(*task, inherit, trail, roles, handlers, mistakes))
+                        }
+                        "import_role" => {
+                            nodes.extend(self.import_role(*task, inherit, trail, roles, handlers, mistakes))
+                        }
+                        _ => {
+                            let plan = self.task(*task, inherit, trail);
+                            if self.tags.selects(&plan.tags) {
+                                super::check::task(&plan, self, mistakes);
+                                nodes.push(Node::Task(Arc::new(plan)));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        nodes
+    }
+
+    fn block(
+        &self,
+        block: Block,
+        inherit: &Inherit,
+        siblings: &mut Siblings,
+        roles: &mut Vec<Arc<RolePlan>>,
+        handlers: &mut Vec<Arc<TaskPlan>>,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Option<Node> {
+        let name = block.common.name.as_ref().map_or("block".into(), |n| n.value.to_string());
+        let trail = inherit.trail.below(&name, siblings);
+        let mut inner = self.inside(inherit, &block.common, &block.when, trail);
+        inner.notify.extend(block.notify);
+        inner.delegate_to = block.delegate_to.or(inner.delegate_to);
+        inner.delegate_facts = block.delegate_facts.or(inner.delegate_facts);
+        let mut parts = Siblings::default();
+        let mut part = |name: &str, entries, mistakes: &mut Vec<Mistake>| {
+            let inner = Inherit { trail: inner.trail.below(name, &mut parts), ..inner.clone() };
+            self.tasks(entries, &inner, roles, handlers, mistakes)
+        };
+        let plan = BlockPlan {
+            block: part("block", block.block, mistakes),
+            rescue: part("rescue", block.rescue, mistakes),
+            always: part("always", block.always, mistakes),
+        };
+        let empty = plan.block.is_empty() && plan.rescue.is_empty() && plan.always.is_empty();
+        (!empty).then(|| Node::Block(Arc::new(plan)))
+    }
+
+    /// A task with what it inherits.
+    pub fn task(&self, task: Task, inherit: &Inherit, trail: Trail) -> TaskPlan {
+        let inner = self.inside(inherit, &task.common, &task.when, trail);
+        let kind = self.modules.kind(&task.action.name.value);
+        let mut delegate_to = task.delegate_to.clone().or_else(|| inherit.delegate_to.clone());
+        if task.local {
+            delegate_to = Some(Spanned::new("localhost".into(), task.span.clone()));
+        }
+        TaskPlan {
+            id: inner.trail.id(),
+            fingerprint: short_digest(task.span.text().trim().as_bytes()),
+            place: task.span.place(),
+            common: Common { name: task.common.name.clone(), ..inner.common.clone() },
+            when: inner.when.clone(),
+            vars: inner.vars.clone(),
+            tags: inner.tags.clone(),
+            role: inherit.role.clone(),
+            kind,
+            handler: inherit.handler,
+            notify: inherit.notify.clone(),
+            delegate_to,
+            delegate_facts: task.delegate_facts.clone().or_else(|| inherit.delegate_facts.clone()),
+            search: inherit.search.clone(),
+            params: inherit.params.clone(),
+            // What it includes does not inherit its own keywords, only what stands around it.
+            inherit: Arc::new(Inherit { trail: inner.trail, ..inherit.clone() }),
+            task,
+        }
+    }
+
+    /// The task that gathers facts at the start of a play.
+    pub fn gathering(&self, plan: &PlayPlan) -> TaskPlan {
+        let play = &plan.play;
+        let mut args = Dict::new();
+        let given = [
+            ("gather_subset", &play.gather_subset),
+            ("gather_timeout", &play.gather_timeout),
+            ("fact_path", &play.fact_path),
+        ];
+        for (name, written) in given {
+            if let Some(written) = written {
+                args.insert(name.into(), written.value.clone());
+            }
+        }
+        let mut task = implicit("Gathering Facts", "setup", args, &play.span);
+        task.common.tags = vec![Spanned::new("always".into(), play.span.clone())];
+        let inherit =
+            self.inside(&Inherit { dir: plan.dir.clone(), ..Inherit::default() }, &play.common, &[], Trail::default());
+        let inherit = Inherit { vars: Vec::new(), ..inherit };
+        self.task(
+            task,
+            &inherit,
+            Trail::default().below(&format!("gather {}", play_name(play)), &mut Siblings::default()),
+        )
+    }
+
+    fn import_tasks(
+        &self,
+        task: Task,
+        inherit: &Inherit,
+        trail: Trail,
+        roles: &mut Vec<Arc<RolePlan>>,
+        handlers: &mut Vec<Arc<TaskPlan>>,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Vec<Node> {
+        if let Some(looping) = &task.looping {
+            mistakes.push(
+                Mistake::at(&looping.terms.span, "`import_tasks` cannot be looped")
+                    .label("a loop needs a run")
+                    .help("use `include_tasks`, which is resolved when its turn comes"),
+            );
+            return Vec::new();
+        }
+        let inner = self.inside(inherit, &task.common, &task.when, trail);
+        let Some(file) = file_argument(&task.action) else {
+            mistakes
+                .push(Mistake::at(&task.action.name.span, "`import_tasks` needs a file").label("import_tasks: FILE"));
+            return Vec::new();
+        };
+        let Some(name) = self.literal(&file, &inner, "file name", mistakes) else { return Vec::new() };
+        let Some(path) = self.find_tasks(&name, &inner) else {
+            mistakes.push(missing_tasks(&file.span, &name, &inner));
+            return Vec::new();
+        };
+        self.task_file(&path, &inner, roles, handlers, mistakes)
+    }
+
+    /// The tasks of a file, for `import_tasks` now or `include_tasks` at run time.
+    pub fn task_file(
+        &self,
+        path: &Path,
+        inherit: &Inherit,
+        roles: &mut Vec<Arc<RolePlan>>,
+        handlers: &mut Vec<Arc<TaskPlan>>,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Vec<Node> {
+        let mut inner = inherit.clone();
+        if let Some(dir) = path.parent()
+            && !inner.search.iter().any(|d| d == dir)
+        {
+            inner.search.insert(inner.search.len() - 1, dir.to_owned());
+        }
+        if inner.trail.depth() > 400 {
+            mistakes.push(Mistake::plain(format!("{} imports itself without end", path.display())));
+            return Vec::new();
+        }
+        let kind = if inherit.handler { Entries::Handlers } else { Entries::Tasks };
+        let file = parse::tasks::load_file(&*self.files, path, kind, &self.modules, &self.vault, mistakes);
+        self.tasks(file.map(|f| f.entries).unwrap_or_default(), &inner, roles, handlers, mistakes)
+    }
+
+    /// Where a task file lies: in the role's `tasks/`, beside the file that names it, beside the playbook.
+    pub fn find_tasks(&self, name: &str, inherit: &Inherit) -> Option<PathBuf> {
+        let absolute = PathBuf::from(name);
+        if absolute.is_absolute() {
+            return self.files.exists(&absolute).then_some(absolute);
+        }
+        let folder = if inherit.handler { "handlers" } else { "tasks" };
+        inherit
+            .search
+            .iter()
+            .flat_map(|dir| [dir.join(folder).join(name), dir.join("tasks").join(name), dir.join(name)])
+            .find(|p| self.files.exists(p))
+    }
+
+    fn import_role(
+        &self,
+        task: Task,
+        inherit: &Inherit,
+        trail: Trail,
+        roles: &mut Vec<Arc<RolePlan>>,
+        handlers: &mut Vec<Arc<TaskPlan>>,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Vec<Node> {
+        let inner = self.inside(inherit, &task.common, &task.when, trail);
+        let Some(options) = self.role_options(&task, &inner, mistakes) else { return Vec::new() };
+        self.include_role(&options, &task.action.name.span, &inner, roles, handlers, mistakes)
+    }
+
+    /// The options of `import_role` / `include_role`, where they can be known now.
+    fn role_options(&self, task: &Task, inherit: &Inherit, mistakes: &mut Vec<Mistake>) -> Option<RoleOptions> {
+        let mut options = RoleOptions::default();
+        for arg in &task.action.args {
+            let text = |mistakes: &mut Vec<Mistake>| self.literal(&arg.value, inherit, &arg.name.value, mistakes);
+            match arg.name.value.as_str() {
+                "name" | "role" => options.name = text(mistakes)?,
+                "tasks_from" => options.tasks_from = text(mistakes)?,
+                "vars_from" => options.vars_from = text(mistakes)?,
+                "defaults_from" => options.defaults_from = text(mistakes)?,
+                "handlers_from" => options.handlers_from = text(mistakes)?,
+                _ => {}
+            }
+        }
+        if options.name.is_empty() {
+            mistakes.push(Mistake::at(&task.action.name.span, "the parameter `name` is required").label("which role?"));
+            return None;
+        }
+        Some(options)
+    }
+
+    /// Brings a role's tasks in, for `import_role` now or `include_role` at run time.
+    pub fn include_role(
+        &self,
+        options: &RoleOptions,
+        span: &Span,
+        inherit: &Inherit,
+        roles: &mut Vec<Arc<RolePlan>>,
+        handlers: &mut Vec<Arc<TaskPlan>>,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Vec<Node> {
+        let reference = RoleRef {
+            span: span.clone(),
+            role: Spanned::new(options.name.as_str().into(), span.clone()),
+            common: Common::default(),
+            when: Vec::new(),
+            params: Dict::new(),
+            delegate_to: None,
+        };
+        let mut seen = Seen::new();
+        self.role_with(&reference, options, inherit, &mut seen, roles, handlers, mistakes)
+    }
+
+    fn role(
+        &self,
+        reference: &RoleRef,
+        inherit: &Inherit,
+        seen: &mut Seen,
+        roles: &mut Vec<Arc<RolePlan>>,
+        handlers: &mut Vec<Arc<TaskPlan>>,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Vec<Node> {
+        let Some(name) = self.literal(&reference.role, inherit, "role name", mistakes) else { return Vec::new() };
+        let options = RoleOptions { name, ..RoleOptions::default() };
+        self.role_with(reference, &options, inherit, seen, roles, handlers, mistakes)
+    }
+
+    #[allow(clippy::too_many_arguments)] // where a role's parts go; a struct of them would only be taken apart again
+    fn role_with(
+        &self,
+        reference: &RoleRef,
+        options: &RoleOptions,
+        inherit: &Inherit,
+        seen: &mut Seen,
+        roles: &mut Vec<Arc<RolePlan>>,
+        handlers: &mut Vec<Arc<TaskPlan>>,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Vec<Node> {
+        let Some(role) = self.load_role(options, &reference.role.span, inherit, mistakes) else { return Vec::new() };
+        let mark = format!(
+            "{}\n{:?}\n{:?}\n{:?}",
+            role.dir.display(),
+            reference.params,
+            reference.common.vars,
+            reference.when
+        );
+        if seen.contains(&mark) && !role.meta.allow_duplicates {
+            return Vec::new();
+        }
+        seen.push(mark);
+        let mut inner = self.inside(inherit, &reference.common, &reference.when, inherit.trail.clone());
+        inner.vars = inherit.vars.clone();
+        inner.delegate_to = reference.delegate_to.clone().or(inner.delegate_to);
+        let mut params = reference.common.vars.clone();
+        params.extend(reference.params.clone());
+        let mut parents = inherit.role.as_ref().map_or(Vec::new(), |r| r.parents.clone());
+        parents.extend(inherit.role.clone());
+        if parents.len() > 50 {
+            mistakes.push(Mistake::at(&reference.span, format!("the role `{}` depends on itself", role.name)));
+            return Vec::new();
+        }
+        let plan = Arc::new(RolePlan {
+            name: role.name.clone(),
+            dir: role.dir.clone(),
+            defaults: Arc::new(role.defaults),
+            vars: Arc::new(role.vars),
+            params: Arc::new(params),
+            parents,
+        });
+        inner.role = Some(plan.clone());
+        inner.search = std::iter::once(role.dir.clone()).chain(inherit.search.iter().cloned()).collect();
+        let mut nodes = Vec::new();
+        let mut siblings = Siblings::default();
+        for dependency in &role.meta.dependencies {
+            let trail = inner.trail.below(&dependency.role.value.to_string(), &mut siblings);
+            let around = Inherit { trail, ..inner.clone() };
+            nodes.extend(self.role(dependency, &around, seen, roles, handlers, mistakes));
+        }
+        roles.push(plan.clone());
+        let trail = inner.trail.below(&role.name, &mut siblings);
+        let own = Inherit { trail, ..inner.clone() };
+        if let Some(spec) = self.argument_check(&role.name, &role.meta.argument_specs, options, reference, &own) {
+            nodes.push(spec);
+        }
+        nodes.extend(self.tasks(role.tasks, &own, roles, handlers, mistakes));
+        let trail = inner.trail.below("handlers", &mut siblings);
+        let own = Inherit { trail, handler: true, ..inner };
+        let brought = self.tasks(role.handlers, &own, roles, &mut Vec::new(), mistakes);
+        handlers.extend(flat(brought));
+        nodes
+    }
+
+    /// The task that checks a role's parameters against `meta/argument_specs.yml`, as Ansible inserts it.
+    fn argument_check(
+        &self,
+        role: &str,
+        specs: &indexmap::IndexMap<String, Value>,
+        options: &RoleOptions,
+        reference: &RoleRef,
+        inherit: &Inherit,
+    ) -> Option<Node> {
+        let entry = if options.tasks_from.is_empty() { "main" } else { options.tasks_from.trim_end_matches(".yml") };
+        let spec = specs.get(entry)?;
+        let about = spec.get("short_description").and_then(Value::as_str).map_or(String::new(), |d| format!(" - {d}"));
+        let arguments = spec.get("options").cloned().unwrap_or_else(|| Value::dict(Dict::new()));
+        let args = crate::dict! {
+            "argument_spec" => arguments,
+            "validate_args_context" => Value::dict(crate::dict! {"argument_spec_name" => entry, "name" => role, "type" => "role"}),
+        };
+        let name = format!("Validating arguments against arg spec {entry}{about}");
+        let mut task = implicit(&name, "validate_argument_spec", args, &reference.span);
+        task.common.tags = vec![Spanned::new("always".into(), reference.span.clone())];
+        let plan = self.task(task, inherit, inherit.trail.below("argument spec", &mut Siblings::default()));
+        self.tags.selects(&plan.tags).then(|| Node::Task(Arc::new(plan)))
+    }
+
+    fn load_role(
+        &self,
+        options: &RoleOptions,
+        span: &Span,
+        inherit: &Inherit,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Option<Role> {
+        let places = parse::role::Places {
+            playbook_dir: inherit.dir.clone(),
+            roles_path: self.roles_path.clone(),
+            beside: inherit.role.as_ref().and_then(|r| r.dir.parent().map(Path::to_owned)),
+            collections_paths: self.collections_paths.clone(),
+            collections: inherit.common.collections.iter().map(|c| c.value.to_string()).collect(),
+        };
+        let dir = match parse::role::find(&*self.files, &options.name, span, &places) {
+            Ok(dir) => dir,
+            Err(mistake) => {
+                mistakes.push(mistake);
+                return None;
+            }
+        };
+        fn named(text: &str) -> Option<&str> {
+            Some(text).filter(|t| !t.is_empty())
+        }
+        let from = parse::role::From {
+            tasks: named(&options.tasks_from),
+            handlers: named(&options.handlers_from),
+            vars: named(&options.vars_from),
+            defaults: named(&options.defaults_from),
+        };
+        parse::role::load(&*self.files, &dir, &options.name, &from, span, &self.modules, &self.vault, mistakes)
+    }
+
+    /// A text that must be known now: plain, or a template over extra variables and the play's.
+    fn literal(&self, written: &Written, inherit: &Inherit, what: &str, mistakes: &mut Vec<Mistake>) -> Option<String> {
+        let scope = StaticScope { inherit, extra: &self.extra };
+        match self.templar.render(&written.value, &scope) {
+            Ok(Value::List(_) | Value::Dict(_) | Value::Null) => {
+                mistakes.push(Mistake::at(&written.span, format!("the {what} must be a text")));
+                None
+            }
+            Ok(value) => Some(value.to_string()),
+            Err(error) => {
+                mistakes.push(
+                    Mistake::at(&written.span, format!("the {what} must be known before the run: {error}"))
+                        .label("fixed when the playbook is loaded")
+                        .help("use `include_tasks` or `include_role`, or give the variable with `-e` or in the play's `vars`"),
+                );
+                None
+            }
+        }
+    }
+
+    /// What stands inside: keywords of `common` laid over those around it.
+    fn inside(&self, around: &Inherit, common: &Common, when: &[Written], trail: Trail) -> Inherit {
+        let mut inner = around.clone();
+        inner.trail = trail;
+        inner.common = lay(&around.common, common);
+        inner.when.extend(when.iter().cloned());
+        for tag in &common.tags {
+            for tag in tag_words(&self.render_tag(tag, around)) {
+                if !inner.tags.contains(&tag) {
+                    inner.tags.push(tag);
+                }
+            }
+        }
+        if !common.vars.is_empty() {
+            inner.vars.push(Arc::new(common.vars.clone()));
+        }
+        inner
+    }
+
+    fn render_tag(&self, tag: &Written, around: &Inherit) -> Value {
+        let scope = StaticScope { inherit: around, extra: &self.extra };
+        self.templar.render(&tag.value, &scope).unwrap_or_else(|_| tag.value.clone())
+    }
+}
+
+/// Which parts of a role are used.
+#[derive(Clone, Debug, Default)]
+pub struct RoleOptions {
+    pub name: String,
+    /// Empty for `main`.
+    pub tasks_from: String,
+    pub vars_from: String,
+    pub defaults_from: String,
+    pub handlers_from: String,
+}
+
+/// Variables that are known before the run.
+struct StaticScope<'a> {
+    inherit: &'a Inherit,
+    extra: &'a Dict,
+}
+
+impl crate::vars::template::Scope for StaticScope<'_> {
+    fn get(&self, name: &str) -> Option<Value> {
+        let inherit = self.inherit;
+        if let Some(v) = self.extra.get(name) {
+            return Some(v.clone());
+        }
+        if let Some(v) = inherit.params.iter().chain(&inherit.vars).rev().find_map(|d| d.get(name)) {
+            return Some(v.clone());
+        }
+        if let Some(role) = &inherit.role {
+            let from = [&role.params, &role.vars].into_iter().find_map(|d| d.get(name));
+            if let Some(v) = from {
+                return Some(v.clone());
+            }
+            match name {
+                "role_name" => return Some(role.name.as_str().into()),
+                "role_path" => return Some(role.dir.display().to_string().into()),
+                _ => {}
+            }
+        }
+        match name {
+            "playbook_dir" => return Some(inherit.dir.display().to_string().into()),
+            "ansible_version" => return Some(super::words::ansible_version()),
+            _ => {}
+        }
+        let from_play = inherit.play_vars.get(name).cloned();
+        from_play.or_else(|| inherit.role.as_ref().and_then(|r| r.defaults.get(name).cloned()))
+    }
+
+    fn names(&self) -> Vec<Arc<str>> {
+        let dicts = self.inherit.vars.iter().map(|d| &**d).chain([&*self.inherit.play_vars, self.extra]);
+        dicts.flat_map(|d| d.keys()).filter_map(|k| k.as_str().map(Arc::from)).collect()
+    }
+}
+
+/// Keywords of what stands inside, over those around it; lists grow, `vars` and `name` are not inherited this way.
+fn lay(around: &Common, own: &Common) -> Common {
+    let joined = |a: &[Written], b: &[Written]| a.iter().chain(b).cloned().collect::<Vec<_>>();
+    macro_rules! nearest {
+        ($($field:ident),*) => { Common {
+            name: None,
+            vars: Dict::new(),
+            tags: Vec::new(),
+            environment: joined(&around.environment, &own.environment),
+            module_defaults: joined(&around.module_defaults, &own.module_defaults),
+            collections: if own.collections.is_empty() { around.collections.clone() } else { own.collections.clone() },
+            $($field: own.$field.clone().or_else(|| around.$field.clone()),)*
+        } };
+    }
+    nearest!(
+        become_,
+        become_user,
+        become_method,
+        become_flags,
+        become_exe,
+        check_mode,
+        diff,
+        connection,
+        port,
+        remote_user,
+        no_log,
+        ignore_errors,
+        ignore_unreachable,
+        any_errors_fatal,
+        run_once,
+        throttle,
+        timeout,
+        debugger
+    )
+}
+
+fn tag_words(value: &Value) -> Vec<String> {
+    match value {
+        Value::List(l) => l.iter().flat_map(tag_words).collect(),
+        Value::Null => Vec::new(),
+        other => other.to_string().split(',').map(|t| t.trim().to_owned()).filter(|t| !t.is_empty()).collect(),
+    }
+}
+
+/// The file that `import_tasks` or `include_tasks` names.
+pub fn file_argument(action: &ActionRef) -> Option<Written> {
+    let named = action.args.iter().find(|a| matches!(a.name.value.as_str(), "file" | "_raw_params"));
+    named.map(|a| a.value.clone()).or_else(|| action.free_form.clone())
+}
+
+/// The mistake for a task file that is not there.
+pub fn missing_tasks(span: &Span, name: &str, inherit: &Inherit) -> Mistake {
+    let looked: Vec<String> = inherit.search.iter().map(|d| d.display().to_string()).collect();
+    Mistake::at(span, format!("the task file `{name}` was not found"))
+        .label("named here")
+        .help(format!("looked in {} and their `tasks` folders", looked.join(", ")))
+}
+
+/// A task that nobody wrote: gathering facts, checking a role's arguments.
+pub fn implicit(name: &str, module: &str, args: Dict, span: &Span) -> Task {
+    let here = |v: Value| Spanned::new(v, span.clone());
+    Task {
+        span: span.clone(),
+        common: Common { name: Some(here(name.into())), ..Common::default() },
+        action: ActionRef {
+            name: here(module.into()),
+            args: args
+                .into_iter()
+                .map(|(k, v)| Arg { name: Spanned::new(k.to_string(), span.clone()), value: here(v) })
+                .collect(),
+            args_template: None,
+            free_form: None,
+        },
+        when: Vec::new(),
+        looping: None,
+        loop_control: LoopControl::default(),
+        register: None,
+        register_projections: indexmap::IndexMap::new(),
+        until: Vec::new(),
+        retries: None,
+        delay: None,
+        changed_when: Vec::new(),
+        failed_when: Vec::new(),
+        notify: Vec::new(),
+        listen: Vec::new(),
+        delegate_to: None,
+        delegate_facts: None,
+        async_: None,
+        poll: None,
+        local: false,
+    }
+}
+
+/// Handlers as a list; a block of handlers gives its own.
+fn flat(nodes: Vec<Node>) -> Vec<Arc<TaskPlan>> {
+    nodes
+        .into_iter()
+        .flat_map(|node| match node {
+            Node::Task(task) => vec![task],
+            Node::Block(block) => flat(block.block.clone()),
+            Node::Flush => Vec::new(),
+        })
+        .collect()
+}
+
+/// The name by which a play is known among others: its own, else its hosts.
+pub fn play_name(play: &Play) -> String {
+    play.common.name.as_ref().unwrap_or(&play.hosts).value.to_string()
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())
+}
+
+/// The kind of a task by its action's name, see [`Modules::kind`].
+impl Kind {
+    /// Whether a step of this kind may change anything outside the run itself.
+    pub fn may_change(&self) -> bool {
+        match self {
+            Kind::Module(_) | Kind::Templated => true,
+            Kind::Action(action) => action.may_change,
+            Kind::IncludeTasks | Kind::IncludeRole | Kind::Meta => false,
+        }
+    }
+}

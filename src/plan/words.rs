@@ -1,0 +1,117 @@
+//! The names that tasks may use: modules, actions, includes, and which is which.
+
+use super::Kind;
+use crate::action::args::{ArgSpec, Rule};
+use crate::action::engine_side::ActionEntry;
+use crate::action::module::Entry;
+use crate::model::value::Value;
+use crate::parse::words::{ModuleWords, Words};
+
+/// All that a task can name.
+#[derive(Clone, Default)]
+pub struct Modules {
+    pub modules: Vec<&'static [Entry]>,
+    pub actions: Vec<&'static [ActionEntry]>,
+}
+
+/// What the engine itself does, with the arguments of each.
+const BUILT_IN: &[(&str, Option<&str>, &[&str])] = &[
+    ("import_tasks", Some("file"), &["file"]),
+    ("include_tasks", Some("file"), &["file", "apply"]),
+    ("import_role", None, ROLE),
+    ("include_role", None, ROLE),
+    ("meta", Some("free_form"), &["free_form"]),
+];
+const ROLE: &[&str] = &[
+    "name",
+    "role",
+    "tasks_from",
+    "vars_from",
+    "defaults_from",
+    "handlers_from",
+    "allow_duplicates",
+    "public",
+    "apply",
+    "rolespec_validate",
+];
+
+/// `ansible_version`: the version of the language that is meant.
+pub fn ansible_version() -> Value {
+    Value::dict(crate::dict! {
+        "full" => "2.19.14", "major" => 2i64, "minor" => 19i64, "revision" => 14i64, "string" => "2.19.14",
+    })
+}
+
+/// The name without `ansible.builtin.` or `ansible.legacy.`.
+pub fn local_name(name: &str) -> &str {
+    name.strip_prefix("ansible.builtin.").or_else(|| name.strip_prefix("ansible.legacy.")).unwrap_or(name)
+}
+
+impl Modules {
+    /// The module of that name, short or full.
+    pub fn module(&self, name: &str) -> Option<&'static Entry> {
+        let name = local_name(name);
+        self.modules.iter().flat_map(|t| t.iter()).find(|e| e.names.iter().any(|n| local_name(n) == name))
+    }
+
+    /// The action of that name, short or full. It goes before a module of the same name, which does its far side.
+    pub fn action(&self, name: &str) -> Option<&'static ActionEntry> {
+        let name = local_name(name);
+        self.actions.iter().flat_map(|t| t.iter()).find(|e| e.names.iter().any(|n| local_name(n) == name))
+    }
+
+    /// What runs a task that names this.
+    pub fn kind(&self, name: &Value) -> Kind {
+        let Value::Str(name) = name else { return Kind::Templated };
+        match local_name(name) {
+            "include_tasks" => Kind::IncludeTasks,
+            "include_role" => Kind::IncludeRole,
+            "meta" => Kind::Meta,
+            name => match (self.action(name), self.module(name)) {
+                (Some(action), _) => Kind::Action(action),
+                (None, Some(module)) => Kind::Module(module),
+                // Refused when it was parsed; nothing of the plan runs then.
+                (None, None) => Kind::Templated,
+            },
+        }
+    }
+
+    /// The definition of the arguments of a module or action.
+    pub fn definition(&self, name: &str) -> Option<(Vec<ArgSpec>, &'static [Rule], bool)> {
+        if let Some(action) = self.action(name) {
+            return Some(((action.args)(), (action.rules)(), action.open));
+        }
+        self.module(name).map(|m| ((m.args)(), (m.rules)(), false))
+    }
+
+    /// Every short name, sorted.
+    pub fn names(&self) -> Vec<&'static str> {
+        let modules = self.modules.iter().flat_map(|t| t.iter()).map(|e| e.names[0]);
+        let actions = self.actions.iter().flat_map(|t| t.iter()).map(|e| e.names[0]);
+        let mut names: Vec<&str> = modules.chain(actions).chain(BUILT_IN.iter().map(|b| b.0)).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
+
+impl Words for Modules {
+    fn module(&self, name: &str) -> Option<ModuleWords<'_>> {
+        let local = local_name(name);
+        if let Some((name, free_form, params)) = BUILT_IN.iter().find(|b| b.0 == local) {
+            return Some(ModuleWords { short: name, free_form: *free_form, params: params.to_vec() });
+        }
+        let (specs, _, _) = self.definition(local)?;
+        let (short, free_form) = match (self.action(local), Modules::module(self, local)) {
+            (Some(action), _) => (action.names[0], action.free_form),
+            (None, Some(module)) => (module.names[0], module.free_form),
+            (None, None) => return None,
+        };
+        let params = specs.iter().flat_map(|s| std::iter::once(s.name).chain(s.aliases.iter().copied()));
+        Some(ModuleWords { short, free_form, params: params.collect() })
+    }
+
+    fn module_names(&self) -> Vec<&str> {
+        self.names()
+    }
+}
