@@ -1,1 +1,5 @@
-fn main() {}
+//! Parses arguments, runs, and gives the exit code.
+
+fn main() -> std::process::ExitCode {
+    stx_upgrade::cli::main()
+}

@@ -73,7 +73,8 @@ fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::List(a), Value::List(b)) => a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| same(a, b)),
         (Value::Dict(a), Value::Dict(b)) => {
-            a.len() == b.len() && a.iter().zip(b.iter()).all(|((k, v), (l, w))| k.to_string() == l.to_string() && same(v, w))
+            a.len() == b.len()
+                && a.iter().zip(b.iter()).all(|((k, v), (l, w))| k.to_string() == l.to_string() && same(v, w))
         }
         (Value::Float(a), Value::Float(b)) => a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= a.abs() * 1e-12,
         _ => a.kind() == b.kind() && a == b,

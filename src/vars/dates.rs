@@ -88,9 +88,12 @@ impl Object for Moment {
             "weekday" => Val::Int(i64::from(self.0.weekday().num_days_from_monday())),
             "isoweekday" => Val::Int(i64::from(self.0.weekday().number_from_monday())),
             "replace" => {
-                let b = args.clone().bind("replace()", &["year", "month", "day", "hour", "minute", "second", "microsecond"])?;
+                let b = args
+                    .clone()
+                    .bind("replace()", &["year", "month", "day", "hour", "minute", "second", "microsecond"])?;
                 let mut t = Some(self.0);
-                for (i, name) in ["year", "month", "day", "hour", "minute", "second", "microsecond"].iter().enumerate() {
+                for (i, name) in ["year", "month", "day", "hour", "minute", "second", "microsecond"].iter().enumerate()
+                {
                     let Some(n) = b.int(i, name)? else { continue };
                     let u = u32::try_from(n).unwrap_or(u32::MAX);
                     t = t.and_then(|t| match *name {
@@ -182,9 +185,17 @@ pub fn order(a: &dyn Any, b: &dyn Any) -> Option<Ordering> {
 pub fn math(op: Math, a: &dyn Any, b: &Val) -> Option<Res> {
     let Val::Object(b) = b else { return None };
     let b = b.as_any();
-    let moment = |m: Option<NaiveDateTime>| Some(m.map_or_else(|| fail("date value out of range"), |m| Ok(Val::object(Moment(m)))));
-    let duration = |d: Option<TimeDelta>| Some(d.map_or_else(|| fail("duration out of range"), |d| Ok(Val::object(Duration(d)))));
-    match (a.downcast_ref::<Moment>(), a.downcast_ref::<Duration>(), b.downcast_ref::<Moment>(), b.downcast_ref::<Duration>()) {
+    let moment = |m: Option<NaiveDateTime>| {
+        Some(m.map_or_else(|| fail("date value out of range"), |m| Ok(Val::object(Moment(m)))))
+    };
+    let duration =
+        |d: Option<TimeDelta>| Some(d.map_or_else(|| fail("duration out of range"), |d| Ok(Val::object(Duration(d)))));
+    match (
+        a.downcast_ref::<Moment>(),
+        a.downcast_ref::<Duration>(),
+        b.downcast_ref::<Moment>(),
+        b.downcast_ref::<Duration>(),
+    ) {
         (Some(a), _, Some(b), _) if op == Math::Sub => duration(Some(a.0 - b.0)),
         (Some(a), _, _, Some(b)) if op == Math::Add => moment(a.0.checked_add_signed(b.0)),
         (Some(a), _, _, Some(b)) if op == Math::Sub => moment(a.0.checked_sub_signed(b.0)),

@@ -225,7 +225,11 @@ pub struct Engine {
     pub yaml: ReadYaml,
 }
 
-fn cached<K: std::hash::Hash + Eq>(map: &RwLock<HashMap<K, Compiled>>, key: K, make: impl FnOnce(&K) -> Compiled) -> Compiled {
+fn cached<K: std::hash::Hash + Eq>(
+    map: &RwLock<HashMap<K, Compiled>>,
+    key: K,
+    make: impl FnOnce(&K) -> Compiled,
+) -> Compiled {
     if let Ok(m) = map.read()
         && let Some(found) = m.get(&key)
     {
@@ -278,7 +282,12 @@ impl Engine {
     }
 
     /// A template file that another template names; none if there is none.
-    pub(super) fn file(&self, name: &str, options: Option<&TextOptions>, scope: &dyn Scope) -> Res<Option<Arc<Program>>> {
+    pub(super) fn file(
+        &self,
+        name: &str,
+        options: Option<&TextOptions>,
+        scope: &dyn Scope,
+    ) -> Res<Option<Arc<Program>>> {
         let default = TextOptions::default();
         let options = options.unwrap_or(&default);
         let mut folders: Vec<PathBuf> = Vec::new();
@@ -515,11 +524,9 @@ fn not_boolean(value: &Value, text: &str, wrong: &dyn Fn(String) -> Fail) -> Fai
     let simple = text.chars().all(|c| c.is_alphanumeric() || "_.[]'\"".contains(c));
     let shown = if simple { text.to_owned() } else { format!("({text})") };
     match value {
-        Value::Str(_) | Value::List(_) | Value::Dict(_) => {
-            e.help(format!("to test whether it is empty: {shown} | length > 0")).help(format!(
-                "to read a yes or no in it: {shown} | bool"
-            ))
-        }
+        Value::Str(_) | Value::List(_) | Value::Dict(_) => e
+            .help(format!("to test whether it is empty: {shown} | length > 0"))
+            .help(format!("to read a yes or no in it: {shown} | bool")),
         Value::Int(_) | Value::Float(_) => e.help(format!("compare it: {shown} != 0")),
         _ => e.help(format!("test for null: {shown} is not none")),
     }

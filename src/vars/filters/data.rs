@@ -10,17 +10,95 @@ use super::super::jinja::val::{Bound, Res, Val};
 use crate::model::value::{Value, python_float};
 
 pub(super) const ALL: &[Filter] = &[
-    Filter { names: &["bool"], params: &[], takes_missing: false, run: boolean, doc: "As yes or no: yes, on, 1, true, t, y are true; no, off, 0, false, f, n are false." },
+    Filter {
+        names: &["bool"],
+        params: &[],
+        takes_missing: false,
+        run: boolean,
+        doc: "As yes or no: yes, on, 1, true, t, y are true; no, off, 0, false, f, n are false.",
+    },
     Filter { names: &["from_json"], params: &["profile"], takes_missing: false, run: from_json, doc: "JSON read." },
-    Filter { names: &["to_json"], params: &["indent", "sort_keys", "ensure_ascii", "separators", "vault_to_text", "preprocess_unsafe", "profile", "skipkeys", "allow_nan", "check_circular", "default"], takes_missing: false, run: |cx, v, b| to_json(cx, v, b, None, false), doc: "As JSON on one line." },
-    Filter { names: &["to_nice_json"], params: &["indent", "sort_keys", "ensure_ascii", "separators", "vault_to_text", "preprocess_unsafe", "profile", "skipkeys", "allow_nan", "check_circular", "default"], takes_missing: false, run: |cx, v, b| to_json(cx, v, b, Some(4), true), doc: "As JSON, indented and with sorted keys." },
+    Filter {
+        names: &["to_json"],
+        params: &[
+            "indent",
+            "sort_keys",
+            "ensure_ascii",
+            "separators",
+            "vault_to_text",
+            "preprocess_unsafe",
+            "profile",
+            "skipkeys",
+            "allow_nan",
+            "check_circular",
+            "default",
+        ],
+        takes_missing: false,
+        run: |cx, v, b| to_json(cx, v, b, None, false),
+        doc: "As JSON on one line.",
+    },
+    Filter {
+        names: &["to_nice_json"],
+        params: &[
+            "indent",
+            "sort_keys",
+            "ensure_ascii",
+            "separators",
+            "vault_to_text",
+            "preprocess_unsafe",
+            "profile",
+            "skipkeys",
+            "allow_nan",
+            "check_circular",
+            "default",
+        ],
+        takes_missing: false,
+        run: |cx, v, b| to_json(cx, v, b, Some(4), true),
+        doc: "As JSON, indented and with sorted keys.",
+    },
     Filter { names: &["from_yaml"], params: &[], takes_missing: false, run: from_yaml, doc: "YAML read." },
-    Filter { names: &["from_yaml_all"], params: &[], takes_missing: false, run: from_yaml_all, doc: "YAML of several documents read, as a list." },
-    Filter { names: &["b64encode"], params: &["encoding", "urlsafe"], takes_missing: false, run: b64_encode, doc: "In base64." },
-    Filter { names: &["b64decode"], params: &["encoding", "urlsafe"], takes_missing: false, run: b64_decode, doc: "Out of base64." },
-    Filter { names: &["type_debug"], params: &[], takes_missing: true, run: |_, v, _| Ok(v.kind().into()), doc: "Python's name of its type." },
-    Filter { names: &["mandatory"], params: &["msg"], takes_missing: true, run: mandatory, doc: "An error where it is undefined, with a message of one's own." },
-    Filter { names: &["ternary"], params: &["true_val", "false_val", "none_val"], takes_missing: false, run: ternary, doc: "One value or another, as it is true or not." },
+    Filter {
+        names: &["from_yaml_all"],
+        params: &[],
+        takes_missing: false,
+        run: from_yaml_all,
+        doc: "YAML of several documents read, as a list.",
+    },
+    Filter {
+        names: &["b64encode"],
+        params: &["encoding", "urlsafe"],
+        takes_missing: false,
+        run: b64_encode,
+        doc: "In base64.",
+    },
+    Filter {
+        names: &["b64decode"],
+        params: &["encoding", "urlsafe"],
+        takes_missing: false,
+        run: b64_decode,
+        doc: "Out of base64.",
+    },
+    Filter {
+        names: &["type_debug"],
+        params: &[],
+        takes_missing: true,
+        run: |_, v, _| Ok(v.kind().into()),
+        doc: "Python's name of its type.",
+    },
+    Filter {
+        names: &["mandatory"],
+        params: &["msg"],
+        takes_missing: true,
+        run: mandatory,
+        doc: "An error where it is undefined, with a message of one's own.",
+    },
+    Filter {
+        names: &["ternary"],
+        params: &["true_val", "false_val", "none_val"],
+        takes_missing: false,
+        run: ternary,
+        doc: "One value or another, as it is true or not.",
+    },
     Filter { names: &["quote"], params: &[], takes_missing: false, run: quote, doc: "As one word for a shell." },
 ];
 
@@ -61,7 +139,8 @@ fn from_json(cx: &mut Cx<'_>, v: Val, _: Bound) -> Res {
 
 /// A value as JSON, as Python's `json.dumps` writes it.
 pub(in crate::vars) fn json(value: &Value, indent: Option<usize>, ascii: bool) -> String {
-    let style = Style { indent, item: if indent.is_some() { "," } else { ", " }.into(), key: ": ".into(), ascii, sort: false };
+    let style =
+        Style { indent, item: if indent.is_some() { "," } else { ", " }.into(), key: ": ".into(), ascii, sort: false };
     let mut out = String::new();
     write_json(value, &style, 0, &mut out);
     out
@@ -281,7 +360,11 @@ fn ternary(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
 /// A text as one word for a POSIX shell.
 pub(in crate::vars) fn shell_word(text: &str) -> String {
     let safe = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);
-    if !text.is_empty() && text.chars().all(safe) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\"'\"'")) }
+    if !text.is_empty() && text.chars().all(safe) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\"'\"'"))
+    }
 }
 
 fn quote(cx: &mut Cx<'_>, v: Val, _: Bound) -> Res {

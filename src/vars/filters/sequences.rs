@@ -9,32 +9,131 @@ use super::super::jinja::tree::Filter;
 use super::super::jinja::val::{Args, Bound, Res, Val};
 
 pub(super) const ALL: &[Filter] = &[
-    Filter { names: &["attr"], params: &["name"], takes_missing: false, run: attr, doc: "A member by name, never a key." },
-    Filter { names: &["batch"], params: &["linecount", "fill_with"], takes_missing: false, run: batch, doc: "In lists of a length." },
-    Filter { names: &["dictsort"], params: &["case_sensitive", "by", "reverse"], takes_missing: false, run: dict_sort, doc: "The pairs of a dictionary, sorted by key or value." },
+    Filter {
+        names: &["attr"],
+        params: &["name"],
+        takes_missing: false,
+        run: attr,
+        doc: "A member by name, never a key.",
+    },
+    Filter {
+        names: &["batch"],
+        params: &["linecount", "fill_with"],
+        takes_missing: false,
+        run: batch,
+        doc: "In lists of a length.",
+    },
+    Filter {
+        names: &["dictsort"],
+        params: &["case_sensitive", "by", "reverse"],
+        takes_missing: false,
+        run: dict_sort,
+        doc: "The pairs of a dictionary, sorted by key or value.",
+    },
     Filter { names: &["first"], params: &[], takes_missing: false, run: first, doc: "The first item." },
-    Filter { names: &["groupby"], params: &["attribute", "default", "case_sensitive"], takes_missing: false, run: group_by, doc: "Pairs of a member's value and the items that have it." },
+    Filter {
+        names: &["groupby"],
+        params: &["attribute", "default", "case_sensitive"],
+        takes_missing: false,
+        run: group_by,
+        doc: "Pairs of a member's value and the items that have it.",
+    },
     Filter { names: &["items"], params: &[], takes_missing: true, run: items, doc: "The pairs of a dictionary." },
-    Filter { names: &["join"], params: &["d", "attribute"], takes_missing: false, run: join, doc: "The items as one text, with a separator." },
+    Filter {
+        names: &["join"],
+        params: &["d", "attribute"],
+        takes_missing: false,
+        run: join,
+        doc: "The items as one text, with a separator.",
+    },
     Filter { names: &["last"], params: &[], takes_missing: false, run: last, doc: "The last item." },
-    Filter { names: &["length", "count"], params: &[], takes_missing: false, run: |cx, v, _| Ok(cx.length(&v)?.into()), doc: "How many items, characters or keys." },
-    Filter { names: &["list"], params: &[], takes_missing: false, run: |cx, v, _| Ok(Val::list(cx.items(&v)?)), doc: "As a list." },
-    Filter { names: &["map"], params: &["*args", "**kwargs"], takes_missing: false, run: map, doc: "A filter, or a member, of each item." },
-    Filter { names: &["reject"], params: &["*args", "**kwargs"], takes_missing: false, run: |cx, v, b| pick(cx, v, b, false, false), doc: "The items that fail a test." },
-    Filter { names: &["rejectattr"], params: &["*args", "**kwargs"], takes_missing: false, run: |cx, v, b| pick(cx, v, b, true, false), doc: "The items whose member fails a test." },
-    Filter { names: &["select"], params: &["*args", "**kwargs"], takes_missing: false, run: |cx, v, b| pick(cx, v, b, false, true), doc: "The items that pass a test." },
-    Filter { names: &["selectattr"], params: &["*args", "**kwargs"], takes_missing: false, run: |cx, v, b| pick(cx, v, b, true, true), doc: "The items whose member passes a test." },
+    Filter {
+        names: &["length", "count"],
+        params: &[],
+        takes_missing: false,
+        run: |cx, v, _| Ok(cx.length(&v)?.into()),
+        doc: "How many items, characters or keys.",
+    },
+    Filter {
+        names: &["list"],
+        params: &[],
+        takes_missing: false,
+        run: |cx, v, _| Ok(Val::list(cx.items(&v)?)),
+        doc: "As a list.",
+    },
+    Filter {
+        names: &["map"],
+        params: &["*args", "**kwargs"],
+        takes_missing: false,
+        run: map,
+        doc: "A filter, or a member, of each item.",
+    },
+    Filter {
+        names: &["reject"],
+        params: &["*args", "**kwargs"],
+        takes_missing: false,
+        run: |cx, v, b| pick(cx, v, b, false, false),
+        doc: "The items that fail a test.",
+    },
+    Filter {
+        names: &["rejectattr"],
+        params: &["*args", "**kwargs"],
+        takes_missing: false,
+        run: |cx, v, b| pick(cx, v, b, true, false),
+        doc: "The items whose member fails a test.",
+    },
+    Filter {
+        names: &["select"],
+        params: &["*args", "**kwargs"],
+        takes_missing: false,
+        run: |cx, v, b| pick(cx, v, b, false, true),
+        doc: "The items that pass a test.",
+    },
+    Filter {
+        names: &["selectattr"],
+        params: &["*args", "**kwargs"],
+        takes_missing: false,
+        run: |cx, v, b| pick(cx, v, b, true, true),
+        doc: "The items whose member passes a test.",
+    },
     Filter { names: &["reverse"], params: &[], takes_missing: false, run: reverse, doc: "Backwards." },
-    Filter { names: &["slice"], params: &["slices", "fill_with"], takes_missing: false, run: slice, doc: "In a number of lists." },
-    Filter { names: &["sort"], params: &["reverse", "case_sensitive", "attribute"], takes_missing: false, run: sort, doc: "Sorted, by a member if one is named." },
-    Filter { names: &["sum"], params: &["attribute", "start"], takes_missing: false, run: sum, doc: "All items added." },
-    Filter { names: &["tojson"], params: &["indent"], takes_missing: false, run: to_json, doc: "As JSON that is safe in HTML." },
+    Filter {
+        names: &["slice"],
+        params: &["slices", "fill_with"],
+        takes_missing: false,
+        run: slice,
+        doc: "In a number of lists.",
+    },
+    Filter {
+        names: &["sort"],
+        params: &["reverse", "case_sensitive", "attribute"],
+        takes_missing: false,
+        run: sort,
+        doc: "Sorted, by a member if one is named.",
+    },
+    Filter {
+        names: &["sum"],
+        params: &["attribute", "start"],
+        takes_missing: false,
+        run: sum,
+        doc: "All items added.",
+    },
+    Filter {
+        names: &["tojson"],
+        params: &["indent"],
+        takes_missing: false,
+        run: to_json,
+        doc: "As JSON that is safe in HTML.",
+    },
 ];
 
 /// The member that a dotted name of a filter's argument means: `a.b`, `0`; more of them by commas.
 pub(super) fn path_of(cx: &mut Cx<'_>, item: &Val, path: &Val, default: Option<&Val>) -> Res {
     let steps: Vec<Val> = match path {
-        Val::Str(s) => s.split('.').map(|p| p.parse::<i64>().ok().filter(|i| *i >= 0).map_or_else(|| Val::str(p), Val::Int)).collect(),
+        Val::Str(s) => s
+            .split('.')
+            .map(|p| p.parse::<i64>().ok().filter(|i| *i >= 0).map_or_else(|| Val::str(p), Val::Int))
+            .collect(),
         other => vec![other.clone()],
     };
     let mut v = item.clone();
@@ -51,7 +150,12 @@ pub(super) fn path_of(cx: &mut Cx<'_>, item: &Val, path: &Val, default: Option<&
 
 impl Cx<'_> {
     /// Sorts by a key, keeping the order of equals; kinds without an order are an error.
-    pub fn sort(&mut self, items: &mut Vec<Val>, reverse: bool, mut key: impl FnMut(&mut Self, &Val) -> Res) -> Res<()> {
+    pub fn sort(
+        &mut self,
+        items: &mut Vec<Val>,
+        reverse: bool,
+        mut key: impl FnMut(&mut Self, &Val) -> Res,
+    ) -> Res<()> {
         let mut keyed = Vec::with_capacity(items.len());
         for item in items.drain(..) {
             keyed.push((key(self, &item)?, item));
@@ -123,8 +227,7 @@ fn dict_sort(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
         "value" => 1,
         _ => return fail("you can only sort by either 'key' or 'value'"),
     };
-    let mut items: Vec<Val> =
-        cx.pairs(&v)?.into_iter().map(|(k, v)| Val::tuple(vec![Val::of_key(&k), v])).collect();
+    let mut items: Vec<Val> = cx.pairs(&v)?.into_iter().map(|(k, v)| Val::tuple(vec![Val::of_key(&k), v])).collect();
     cx.sort(&mut items, reverse, |cx, pair| {
         let v = cx.member(pair, &Val::Int(place))?;
         Ok(if case { v } else { folded(v) })
@@ -184,7 +287,9 @@ pub(super) fn group_by(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
             }
         }
     }
-    Ok(Val::list(groups.into_iter().map(|(_, k, group)| Val::object(Group { grouper: k, list: Val::list(group) })).collect()))
+    Ok(Val::list(
+        groups.into_iter().map(|(_, k, group)| Val::object(Group { grouper: k, list: Val::list(group) })).collect(),
+    ))
 }
 
 /// A pair that also has the names `grouper` and `list`.

@@ -539,7 +539,10 @@ impl<'a> Cx<'a> {
         let result = args.bind(&what, filter.params).and_then(|bound| (filter.run)(self, value, bound));
         match result {
             Err(error) => as_value(error).map_err(|mut error| {
-                if error.span.is_none() && error.kind == TemplateErrorKind::Other && !error.message.starts_with("the filter") {
+                if error.span.is_none()
+                    && error.kind == TemplateErrorKind::Other
+                    && !error.message.starts_with("the filter")
+                {
                     error.message = format!("{what} failed: {}", error.message);
                 }
                 error
@@ -562,7 +565,10 @@ impl<'a> Cx<'a> {
         match result {
             Ok(b) => Ok(Val::Bool(b)),
             Err(error) => as_value(error).map_err(|mut error| {
-                if error.span.is_none() && error.kind == TemplateErrorKind::Other && !error.message.starts_with("the test") {
+                if error.span.is_none()
+                    && error.kind == TemplateErrorKind::Other
+                    && !error.message.starts_with("the test")
+                {
                     error.message = format!("{what} failed: {}", error.message);
                 }
                 error

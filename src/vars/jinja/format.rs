@@ -111,7 +111,9 @@ pub fn percent(cx: &mut Cx<'_>, format: &str, values: &Val) -> Res<String> {
                 out.push_str(&lay_number(&layout, &value)?);
             }
             'e' | 'E' | 'f' | 'F' | 'g' | 'G' => {
-                let Some(x) = value.as_number() else { return fail(format!("must be real number, not {}", value.kind())) };
+                let Some(x) = value.as_number() else {
+                    return fail(format!("must be real number, not {}", value.kind()));
+                };
                 layout.kind = Some(kind);
                 out.push_str(&lay_number(&layout, &Val::Float(x))?);
             }
@@ -388,7 +390,11 @@ fn scientific(x: f64, precision: usize) -> String {
 
 fn general(x: f64, precision: usize, keep_zeros: bool) -> String {
     let precision = precision.max(1);
-    let exponent = if x == 0.0 { 0 } else { scientific(x, precision - 1).rsplit('e').next().and_then(|e| e.parse().ok()).unwrap_or(0) };
+    let exponent = if x == 0.0 {
+        0
+    } else {
+        scientific(x, precision - 1).rsplit('e').next().and_then(|e| e.parse().ok()).unwrap_or(0)
+    };
     let text = if (-4..precision as i32).contains(&exponent) {
         format!("{x:.*}", (precision as i32 - 1 - exponent).max(0) as usize)
     } else {

@@ -17,7 +17,8 @@ use crate::vars::template::Scope;
 
 /// One of Jinja's or Ansible's functions by name.
 pub fn global(name: &str) -> Option<Val> {
-    const NAMES: &[&str] = &["range", "dict", "lipsum", "cycler", "joiner", "namespace", "now", "undef", "lookup", "query", "q"];
+    const NAMES: &[&str] =
+        &["range", "dict", "lipsum", "cycler", "joiner", "namespace", "now", "undef", "lookup", "query", "q"];
     if name == "omit" {
         return Some(Val::Omit);
     }
@@ -281,7 +282,11 @@ impl Object for Method {
         Ok(format!("<built-in method {} of {} object>", self.name, self.of.kind()))
     }
     fn value(&self, _cx: &mut Cx<'_>) -> Res<Value> {
-        fail(format!("'.{0}' is a method of '{1}' here: call it, '.{0}()', or write ['{0}'] for the key", self.name, self.of.kind()))
+        fail(format!(
+            "'.{0}' is a method of '{1}' here: call it, '.{0}()', or write ['{0}'] for the key",
+            self.name,
+            self.of.kind()
+        ))
     }
     fn as_any(&self) -> &dyn Any {
         self

@@ -174,7 +174,8 @@ pub fn unescape(raw: &str) -> Result<String, String> {
                     _ => 8,
                 };
                 let code: String = chars.by_ref().take(digits).collect();
-                let point = u32::from_str_radix(&code, 16).ok().filter(|_| code.len() == digits).and_then(char::from_u32);
+                let point =
+                    u32::from_str_radix(&code, 16).ok().filter(|_| code.len() == digits).and_then(char::from_u32);
                 out.push(point.ok_or_else(|| format!("'\\{c}{code}' is not a valid escape sequence"))?);
             }
             '0'..='7' => {

@@ -71,9 +71,8 @@ impl Lower<'_> {
         let detail = error.detail().unwrap_or("not valid Jinja");
         let range = error.range();
         let end = self.text.len() as u32;
-        let at = range.map_or((end, end), |r| {
-            (self.guarded.original(r.start as u32), self.guarded.original(r.end as u32))
-        });
+        let at =
+            range.map_or((end, end), |r| (self.guarded.original(r.start as u32), self.guarded.original(r.end as u32)));
         let mut message = format!("syntax error in template: {detail}");
         let mut help = None;
         if detail.starts_with("unexpected end of input") {
@@ -111,9 +110,8 @@ impl Lower<'_> {
             }
             ast::Stmt::ForLoop(s) => {
                 let target = self.target(&s.target)?;
-                let (iter, filter) = self.in_block(|l| {
-                    Ok((l.expr(&s.iter)?, s.filter_expr.as_ref().map(|e| l.expr(e)).transpose()?))
-                })?;
+                let (iter, filter) =
+                    self.in_block(|l| Ok((l.expr(&s.iter)?, s.filter_expr.as_ref().map(|e| l.expr(e)).transpose()?)))?;
                 let (body, otherwise) = (self.stmts(&s.body)?, self.stmts(&s.else_body)?);
                 let for_ = For { target, iter, filter, recursive: s.recursive, body, otherwise };
                 (StmtKind::For(Arc::new(for_)), s.span())
@@ -359,7 +357,11 @@ impl Lower<'_> {
         if value.is_integer() {
             let written = self.snippet(at);
             let digits = written.trim_matches(|c: char| !c.is_ascii_alphanumeric());
-            if digits.len() > 1 && digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit()) && digits.trim_matches('0') != "" {
+            if digits.len() > 1
+                && digits.starts_with('0')
+                && digits.bytes().all(|b| b.is_ascii_digit())
+                && digits.trim_matches('0') != ""
+            {
                 let octal = digits.trim_start_matches('0');
                 return Ok(ExprKind::Bad(format!(
                     "syntax error in template: '{digits}' is not a number in Jinja; write '{digits}' as text or 0o{octal} for octal"

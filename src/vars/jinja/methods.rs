@@ -6,11 +6,51 @@ use crate::model::value::Key;
 use crate::vars::error::fail;
 
 const OF_STR: &[&str] = &[
-    "capitalize", "casefold", "center", "count", "encode", "endswith", "expandtabs", "find", "format", "index", "isalnum",
-    "isalpha", "isascii", "isdecimal", "isdigit", "isidentifier", "islower", "isnumeric", "isprintable", "isspace",
-    "istitle", "isupper", "join", "ljust", "lower", "lstrip", "partition", "removeprefix", "removesuffix", "replace",
-    "rfind", "rindex", "rjust", "rpartition", "rsplit", "rstrip", "split", "splitlines", "startswith", "strip",
-    "swapcase", "title", "translate", "upper", "zfill",
+    "capitalize",
+    "casefold",
+    "center",
+    "count",
+    "encode",
+    "endswith",
+    "expandtabs",
+    "find",
+    "format",
+    "index",
+    "isalnum",
+    "isalpha",
+    "isascii",
+    "isdecimal",
+    "isdigit",
+    "isidentifier",
+    "islower",
+    "isnumeric",
+    "isprintable",
+    "isspace",
+    "istitle",
+    "isupper",
+    "join",
+    "ljust",
+    "lower",
+    "lstrip",
+    "partition",
+    "removeprefix",
+    "removesuffix",
+    "replace",
+    "rfind",
+    "rindex",
+    "rjust",
+    "rpartition",
+    "rsplit",
+    "rstrip",
+    "split",
+    "splitlines",
+    "startswith",
+    "strip",
+    "swapcase",
+    "title",
+    "translate",
+    "upper",
+    "zfill",
 ];
 const OF_LIST: &[&str] =
     &["append", "clear", "copy", "count", "extend", "index", "insert", "pop", "remove", "reverse", "sort"];
@@ -68,7 +108,8 @@ fn number(of: &Val, name: &str, args: &Args) -> Res {
         "__lshift__" => shift.and_then(|s| x.checked_shl(s)).filter(|r| r >> shift.unwrap_or(0) == x),
         _ => shift.map(|s| x >> s.min(63)),
     };
-    result.map_or_else(|| fail("the result is beyond 64-bit whole numbers, which are not supported"), |i| Ok(Val::Int(i)))
+    result
+        .map_or_else(|| fail("the result is beyond 64-bit whole numbers, which are not supported"), |i| Ok(Val::Int(i)))
 }
 
 /// One text or several, of `startswith` and `endswith`.
@@ -111,7 +152,12 @@ fn text(cx: &mut Cx<'_>, s: &str, name: &str, args: Args) -> Res {
             match i {
                 Val::Str(t) => parts.push(t.to_string()),
                 Val::Missing(m) => return Err(m.fail()),
-                other => return fail(format!("join() needs strings, but an item is {}; add | map('string')", other.described())),
+                other => {
+                    return fail(format!(
+                        "join() needs strings, but an item is {}; add | map('string')",
+                        other.described()
+                    ));
+                }
             }
         }
         return Ok(Val::from(parts.join(s)));
@@ -168,7 +214,9 @@ fn text(cx: &mut Cx<'_>, s: &str, name: &str, args: Args) -> Res {
             let Some(v) = b.get(0) else { return fail(format!("{name}() needs an argument")) };
             let parts = texts(cx, v, name)?;
             let (window, _) = window(&b, s, 1)?;
-            Val::Bool(parts.iter().any(|p| if name == "startswith" { window.starts_with(p) } else { window.ends_with(p) }))
+            Val::Bool(
+                parts.iter().any(|p| if name == "startswith" { window.starts_with(p) } else { window.ends_with(p) }),
+            )
         }
         "removeprefix" => Val::str(s.strip_prefix(needed(&b, name)?).unwrap_or(s)),
         "removesuffix" => Val::str(s.strip_suffix(needed(&b, name)?).unwrap_or(s)),
@@ -250,7 +298,8 @@ fn text(cx: &mut Cx<'_>, s: &str, name: &str, args: Args) -> Res {
         "isupper" => Val::Bool(s.chars().any(char::is_uppercase) && !s.chars().any(char::is_lowercase)),
         "istitle" => Val::Bool(s.chars().any(char::is_alphabetic) && title(s) == s),
         "isidentifier" => Val::Bool(
-            s.chars().enumerate().all(|(i, c)| c == '_' || c.is_alphabetic() || (i > 0 && c.is_alphanumeric())) && !s.is_empty(),
+            s.chars().enumerate().all(|(i, c)| c == '_' || c.is_alphabetic() || (i > 0 && c.is_alphanumeric()))
+                && !s.is_empty(),
         ),
         // Text is text here; bytes do not exist.
         "encode" => Val::str(s),

@@ -336,17 +336,23 @@ impl Cx<'_> {
                 Ok(if matches!(l, Val::Tuple(_)) { Val::tuple(all) } else { Val::list(all) })
             }
             (Math::Rem, Val::Str(s), _) => super::format::percent(self, s, b).map(Val::from),
-            (_, Val::Object(x), Val::Object(_)) | (_, Val::Object(x), _) => match super::functions::math(op, x.as_ref(), b) {
-                Some(result) => result,
-                None => unsupported(op, a, b),
-            },
+            (_, Val::Object(x), Val::Object(_)) | (_, Val::Object(x), _) => {
+                match super::functions::math(op, x.as_ref(), b) {
+                    Some(result) => result,
+                    None => unsupported(op, a, b),
+                }
+            }
             _ => unsupported(op, a, b),
         }
     }
 
     /// Refuses a list or text that would eat the memory.
     pub fn bounded(&self, size: usize) -> Res<()> {
-        if size > LONGEST { fail(format!("the template makes a value of {size} items, more than the limit of {LONGEST}")) } else { Ok(()) }
+        if size > LONGEST {
+            fail(format!("the template makes a value of {size} items, more than the limit of {LONGEST}"))
+        } else {
+            Ok(())
+        }
     }
 
     pub fn negate(&mut self, v: &Val) -> Res {

@@ -37,7 +37,10 @@ pub fn slice(cx: &mut Cx<'_>, of: &Val, start: &Val, stop: &Val, step: &Val) -> 
             Ok(Val::list(places(items.len(), start, stop, step).map(|i| items[i].clone()).collect()))
         }
         // Jinja asks for the member first, and a type without slices has none.
-        other => Ok(Val::missing(super::val::Missing::new("", format!("object of type '{}' cannot be sliced", other.kind())))),
+        other => Ok(Val::missing(super::val::Missing::new(
+            "",
+            format!("object of type '{}' cannot be sliced", other.kind()),
+        ))),
     }
 }
 
@@ -50,7 +53,8 @@ pub fn places(len: usize, start: Option<i64>, stop: Option<i64>, step: i64) -> i
         None => default,
         Some(v) => (if v < 0 { v.saturating_add(len) } else { v }).clamp(low, high),
     };
-    let (from, to) = if step > 0 { (clamp(start, low), clamp(stop, high)) } else { (clamp(start, high), clamp(stop, low)) };
+    let (from, to) =
+        if step > 0 { (clamp(start, low), clamp(stop, high)) } else { (clamp(start, high), clamp(stop, low)) };
     let mut at = from;
     std::iter::from_fn(move || {
         let inside = if step > 0 { at < to } else { at > to };

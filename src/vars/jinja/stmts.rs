@@ -470,9 +470,7 @@ impl Object for MacroObject {
             let v = match (v, default) {
                 (Some(v), _) => v,
                 (None, Some(e)) => cx.expr(e, &inner)?,
-                (None, None) => {
-                    Val::missing(Missing::new(&**name, format!("parameter '{name}' was not provided")))
-                }
+                (None, None) => Val::missing(Missing::new(&**name, format!("parameter '{name}' was not provided"))),
             };
             inner.set(name, v);
         }
@@ -484,7 +482,10 @@ impl Object for MacroObject {
         }
         match caller {
             Some(_) if !decl.uses.caller => {
-                return fail(format!("the macro '{}' was called with a call block, but does not use 'caller'", decl.name));
+                return fail(format!(
+                    "the macro '{}' was called with a call block, but does not use 'caller'",
+                    decl.name
+                ));
             }
             Some(c) => inner.set(&"caller".into(), c),
             None if decl.uses.caller => {

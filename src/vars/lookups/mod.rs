@@ -60,7 +60,9 @@ pub(super) fn call(cx: &mut Cx<'_>, query: bool, mut args: Args) -> Res {
     if !takes_missing && let Some(m) = args.missing() {
         return Ok(Val::Missing(m.clone()));
     }
-    if let Some((n, _)) = args.named.iter().find(|(n, _)| !lookup.options.contains(&&**n) && !lookup.options.contains(&"**")) {
+    if let Some((n, _)) =
+        args.named.iter().find(|(n, _)| !lookup.options.contains(&&**n) && !lookup.options.contains(&"**"))
+    {
         return fail(format!("the lookup '{name}' has no option '{n}'"));
     }
     let terms = std::mem::take(&mut args.pos);

@@ -54,7 +54,9 @@ fn var_names(cx: &mut Cx<'_>, terms: Vec<Val>, _: Args) -> Res<Vec<Val>> {
     for t in &terms {
         let pattern = cx.text(t)?;
         let Ok(regex) = fancy_regex::Regex::new(&pattern) else { return fail(format!("'{pattern}' is not a pattern")) };
-        out.extend(cx.scope.names().iter().filter(|n| regex.is_match(&***n).unwrap_or(false)).map(|n| Val::Str(n.clone())));
+        out.extend(
+            cx.scope.names().iter().filter(|n| regex.is_match(&***n).unwrap_or(false)).map(|n| Val::Str(n.clone())),
+        );
     }
     Ok(out)
 }

@@ -1,0 +1,433 @@
+//! `play` and `validate`: reads everything, checks everything, lists, or runs.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+
+use super::args::Play;
+use super::exit_code::Exit;
+use super::{operator, runs, secrets, wire};
+use crate::engine::hosts::Hosts;
+use crate::engine::out::{Out, now};
+use crate::engine::record::Recorder;
+use crate::engine::run::{Options, Run};
+use crate::journal::log::{Guard, Journal, JournalError, Opened};
+use crate::journal::place::{StateDir, new_run_id};
+use crate::journal::record::{Header, Input, Part};
+use crate::journal::recover::Recovered;
+use crate::journal::writer::Writer;
+use crate::model::event::Event;
+use crate::model::inventory::Inventory;
+use crate::model::mistake::Mistake;
+use crate::model::secret::Mask;
+use crate::model::value::{Dict, Value};
+use crate::parse::files::{Files, Layered};
+use crate::plan::compile::Compiler;
+use crate::plan::tags::TagSelection;
+use crate::plan::{Node, Plan, check, pattern};
+use crate::report;
+use crate::vars::template::Templar;
+use crate::{dict, parse};
+
+/// Runs `play`, or only what the flags ask for.
+pub fn run(args: &Play, ansible: bool) -> anyhow::Result<Exit> {
+    let mask = Mask::default();
+    let given = secrets::collect(&args.secrets, &mask)?;
+    let loaded = match load(args, given, &mask)? {
+        Ok(loaded) => loaded,
+        Err(exit) => return Ok(exit),
+    };
+    if args.syntax_check {
+        for name in &args.playbooks {
+            println!("\nplaybook: {name}");
+        }
+        return Ok(Exit::Ok);
+    }
+    if args.list_hosts || args.list_tasks || args.list_tags {
+        list(args, &loaded)?;
+        return Ok(Exit::Ok);
+    }
+    let state = runs::state_dir(&args.state)?;
+    let id = new_run_id(now());
+    let record = if args.check {
+        Recorder::new(None, Recovered::default(), None)
+    } else {
+        begin(args, &loaded, &state, &id, &mask)?
+    };
+    drive(Session { args, loaded, record, id, state, mask, ansible, part: 1 })
+}
+
+/// What was read and checked.
+pub struct Loaded {
+    pub compiler: Compiler,
+    pub plan: Plan,
+    pub inventory: Inventory,
+    pub sources: Vec<String>,
+    pub playbooks: Vec<(String, PathBuf)>,
+    pub connection: Option<crate::model::secret::Secret>,
+    pub become_: Option<crate::model::secret::Secret>,
+}
+
+/// Reads playbooks, inventory and variables, and finds every mistake that needs no host. Mistakes are shown here, and end
+/// with the exit to take.
+pub fn load(args: &Play, given: secrets::Given, mask: &Mask) -> anyhow::Result<Result<Loaded, Exit>> {
+    let files: Arc<dyn Files> = Arc::new(Layered(wire::built_in()));
+    let mut mistakes: Vec<Mistake> = Vec::new();
+    let vault = Arc::new(given.vault);
+    let extra = match parse::extra_vars::parse(&args.extra_vars, &*files, &vault) {
+        Ok(extra) => extra,
+        Err(mistake) => {
+            mistakes.push(mistake);
+            Dict::new()
+        }
+    };
+    learn_passwords(&extra, mask);
+    let mut playbooks = Vec::new();
+    for name in &args.playbooks {
+        match wire::find_playbook(name) {
+            Some(path) => {
+                if path != Path::new(name)
+                    && !args.list_tasks
+                    && !args.list_hosts
+                    && !args.list_tags
+                    && !args.syntax_check
+                {
+                    eprintln!("playbook: {}", path.display());
+                }
+                playbooks.push((path.display().to_string(), path));
+            }
+            None => {
+                let names = wire::playbook_names();
+                let mistake = Mistake::plain(format!("the playbook `{name}` was not found"))
+                    .suggest(name, names.iter().map(String::as_str))
+                    .help(format!(
+                        "looked for {name}, playbooks/{name}, and among those built in: {}",
+                        names.join(", ")
+                    ));
+                show(&[mistake]);
+                return Ok(Err(Exit::Error));
+            }
+        }
+    }
+    let sources = inventory_sources(&args.inventory);
+    let mut inventory = parse::inventory::load(&sources, &*files, &vault, &mut mistakes);
+    for (_, path) in &playbooks {
+        let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        parse::inventory::load_playbook_vars(&mut inventory, &*files, dir, &vault, &mut mistakes);
+    }
+    let compiler = Compiler {
+        files,
+        vault,
+        templar: Arc::new(Templar::new(parse::read_yaml)),
+        modules: wire::names(),
+        extra: Arc::new(extra),
+        tags: TagSelection::new(&args.tags, &args.skip_tags),
+        roles_path: path_list("ANSIBLE_ROLES_PATH"),
+        collections_paths: path_list("ANSIBLE_COLLECTIONS_PATH"),
+    };
+    let plan = compiler.playbooks(&playbooks, &mut mistakes);
+    if let Some(limit) = args.limit.as_deref().map(read_limit).transpose()? {
+        match pattern::matches(&[limit], &inventory) {
+            Err(error) => mistakes.push(Mistake::plain(error.to_string())),
+            Ok(found) if found.hosts.is_empty() => {
+                show(&[Mistake::plain("the specified hosts and/or --limit match no host")]);
+                return Ok(Err(Exit::Error));
+            }
+            Ok(_) => {}
+        }
+    }
+    let (warnings, errors): (Vec<Mistake>, Vec<Mistake>) = mistakes.into_iter().partition(|m| m.warning);
+    if !warnings.is_empty() {
+        show(&warnings);
+    }
+    if !errors.is_empty() {
+        show(&errors);
+        let count = errors.len();
+        eprintln!("{count} error{}; nothing was run.", if count == 1 { "" } else { "s" });
+        return Ok(Err(Exit::Invalid));
+    }
+    Ok(Ok(Loaded {
+        compiler,
+        plan,
+        inventory,
+        sources,
+        playbooks,
+        connection: given.connection,
+        become_: given.become_,
+    }))
+}
+
+/// Variables that are passwords by their names are secrets, wherever they come from.
+fn learn_passwords(vars: &Dict, mask: &Mask) {
+    for (name, value) in vars {
+        let name = name.to_string();
+        if name.contains("pass") || name.contains("secret") || name.contains("token") {
+            mask.learn_value(value);
+        }
+    }
+}
+
+fn show(mistakes: &[Mistake]) {
+    eprint!("{}", report::mistake::render(mistakes, super::operator::colored_errors()));
+}
+
+fn path_list(variable: &str) -> Vec<PathBuf> {
+    std::env::var_os(variable).map(|v| std::env::split_paths(&v).collect()).unwrap_or_default()
+}
+
+/// The sources of the inventory: `-i`, `ANSIBLE_INVENTORY`, or `./inventory` where there is one.
+pub fn inventory_sources(given: &[String]) -> Vec<String> {
+    if !given.is_empty() {
+        return given.to_vec();
+    }
+    if let Ok(set) = std::env::var("ANSIBLE_INVENTORY")
+        && !set.is_empty()
+    {
+        return vec![set];
+    }
+    if Path::new("inventory").exists() { vec!["inventory".into()] } else { Vec::new() }
+}
+
+/// `--limit @FILE` has a pattern a line.
+fn read_limit(limit: &str) -> anyhow::Result<String> {
+    let Some(file) = limit.strip_prefix('@') else { return Ok(limit.to_owned()) };
+    let text = std::fs::read_to_string(file).with_context(|| format!("reading --limit {limit}"))?;
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')).collect();
+    Ok(lines.join(","))
+}
+
+/// A run about to go, for the first time or again.
+pub struct Session<'a> {
+    pub args: &'a Play,
+    pub loaded: Loaded,
+    pub record: Recorder,
+    pub id: String,
+    pub state: StateDir,
+    pub mask: Mask,
+    pub ansible: bool,
+    pub part: u32,
+}
+
+/// Drives a run to its end.
+pub fn drive(session: Session<'_>) -> anyhow::Result<Exit> {
+    let Session { args, loaded, record, id, state, mask, ansible, part } = session;
+    let options = options(args, &loaded)?;
+    let reporters = super::reporters::choose(&args.output, &mask)?;
+    let out = Out::new(reporters, mask);
+    let known_hosts = state.runs_dir().join(format!("{id}.known_hosts"));
+    let hosts = Hosts::new(&id, known_hosts);
+    let playbooks: Vec<String> = args.playbooks.clone();
+    let earlier = (record.earlier().finished.len() as u32, record.earlier().in_doubt.len() as u32);
+    let run = Run::new(id.clone(), options, loaded.compiler, loaded.inventory, record, out, hosts, operator::asker());
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
+    let ended = runtime.block_on(async {
+        let started = Event::RunStarted { run: id.clone(), playbooks, check: args.check, diff: args.diff, part, steps: None };
+        let event = run.out.tell(started);
+        run.record.event(event);
+        if part > 1 {
+            let event = run.out.tell(Event::Resumed { done: earlier.0, in_doubt: earlier.1, to_go: None });
+            run.record.event(event);
+        }
+        let listening = {
+            let run = run.clone();
+            tokio::spawn(async move {
+                let told = run.clone();
+                run.stop
+                    .listen(move |level, what| {
+                        let why = match level {
+                            1 => format!("{what}: stopping after the steps under way; again stops now. Nothing is lost either way"),
+                            _ => format!("{what}: stopping now"),
+                        };
+                        let event = told.out.tell(Event::Stopping { why });
+                        told.record.event(event);
+                    })
+                    .await;
+            })
+        };
+        let ended = run.drive(&loaded.plan).await;
+        listening.abort();
+        ended
+    });
+    if let Some(crate::engine::run::Halt::Mistakes(mistakes)) = &ended.halt {
+        show(mistakes);
+    } else if let Some(halt) = &ended.halt {
+        eprintln!("{halt}");
+    }
+    if ended.nothing_matched && ended.halt.is_none() && !ansible {
+        eprintln!("error: no play matched any host; nothing was run");
+    }
+    // A task that ignores its cancellation must not keep the program.
+    runtime.shutdown_background();
+    let exit = Exit::of(&ended, args.detailed_exitcode);
+    Ok(if ansible && exit == Exit::Error && ended.nothing_matched { Exit::Ok } else { exit })
+}
+
+fn options(args: &Play, loaded: &Loaded) -> anyhow::Result<Options> {
+    let set = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
+    let yes = |name: &str| set(name).and_then(|v| crate::action::args::truth(&Value::str(v)));
+    let split = |args: &Option<String>| {
+        args.iter().flat_map(|a| crate::modules::shell_words::split(a).unwrap_or_default()).collect::<Vec<_>>()
+    };
+    let mut ssh_args = split(&args.ssh_common_args);
+    ssh_args.extend(split(&args.ssh_extra_args));
+    if args.step && operator::asker().is_none() {
+        bail!("--step asks before each task, and there is no terminal");
+    }
+    Ok(Options {
+        check: args.check,
+        diff: args.diff,
+        forks: args.forks.unwrap_or(50).max(1),
+        verbosity: args.output.verbose,
+        strategy: set("ANSIBLE_STRATEGY").unwrap_or_else(|| "linear".into()),
+        limit: args.limit.as_deref().map(read_limit).transpose()?,
+        become_: args.become_ || yes("ANSIBLE_BECOME").unwrap_or(false),
+        become_user: args.become_user.clone().unwrap_or_else(|| "root".into()),
+        become_method: args.become_method.clone().unwrap_or_else(|| "sudo".into()),
+        become_password: loaded.become_.clone(),
+        remote_user: args.user.clone(),
+        connection_password: loaded.connection.clone(),
+        private_key: args.private_key.clone(),
+        connection: args.connection.clone(),
+        ssh_args,
+        host_key_checking: yes("ANSIBLE_HOST_KEY_CHECKING").unwrap_or(true),
+        timeout: args.timeout.unwrap_or(10),
+        task_timeout: args.task_timeout.unwrap_or(0),
+        link_timeout: set("STX_UPGRADE_LINK_TIMEOUT").and_then(|v| v.parse().ok()).unwrap_or(300),
+        force_handlers: args.force_handlers,
+        gather_facts: set("ANSIBLE_GATHERING").is_none_or(|g| g != "explicit"),
+        missing_handler_is_warning: false,
+        start_at: args.start_at_task.clone(),
+        step: args.step,
+        yes: args.gates.yes,
+        in_doubt: None,
+        operator: operator::name(),
+        inventory_sources: loaded.sources.clone(),
+        config_file: None,
+    })
+}
+
+/// Creates the journal of a new run.
+fn begin(args: &Play, loaded: &Loaded, state: &StateDir, id: &str, mask: &Mask) -> anyhow::Result<Recorder> {
+    let path = args.journal.clone().unwrap_or_else(|| state.journal(id));
+    let header = Header {
+        format: crate::journal::record::FORMAT,
+        run: id.to_owned(),
+        playbooks: loaded.playbooks.iter().map(|(name, path)| input(&*loaded.compiler.files, name, path)).collect(),
+        inventory: loaded.sources.iter().map(|s| input(&*loaded.compiler.files, s, Path::new(s))).collect(),
+        options: recorded_options(args, mask),
+        part: part(1, mask),
+    };
+    let guard = Guard { mask: mask.clone(), key: state.key() };
+    let (journal, warnings) = Journal::create(&path, header, guard)?;
+    warnings.iter().for_each(|w| eprintln!("warning: {w}"));
+    if args.journal.is_some() {
+        state.remember(id, &path).with_context(|| format!("remembering the journal {}", path.display()))?;
+    }
+    let writer = Writer::start(journal).context("starting the journal")?;
+    Ok(Recorder::new(Some(writer), Recovered::default(), None))
+}
+
+/// Opens the journal of a run to go on with it.
+pub fn reopen(path: &Path, state: &StateDir, mask: &Mask) -> Result<(Recorder, u32), JournalError> {
+    let guard = Guard { mask: mask.clone(), key: state.key() };
+    let Opened { journal, recovered, answers, torn, warnings } = Journal::open(path, part(0, mask), guard)?;
+    warnings.iter().for_each(|w| eprintln!("warning: {w}"));
+    if let Some(torn) = torn {
+        eprintln!("warning: {torn}");
+    }
+    let part = recovered.parts.len() as u32 + 1;
+    let writer = Writer::start(journal).map_err(|source| JournalError::Io { path: path.to_owned(), source })?;
+    Ok((Recorder::new(Some(writer), recovered, Some(answers)), part))
+}
+
+fn input(files: &dyn Files, name: &str, path: &Path) -> Input {
+    use sha2::{Digest, Sha256};
+    let bytes = if files.is_file(path) { files.read(path).unwrap_or_default() } else { Vec::new() };
+    Input {
+        name: name.to_owned(),
+        path: std::path::absolute(path).ok().filter(|p| p.exists()).map(|p| p.display().to_string()),
+        sha256: hex::encode(Sha256::digest(bytes)),
+    }
+}
+
+/// This process as a part of a run.
+pub fn part(number: u32, mask: &Mask) -> Part {
+    Part {
+        number,
+        at: now(),
+        user: operator::user(),
+        host: operator::machine(),
+        pid: std::process::id(),
+        cwd: std::env::current_dir().map_or_else(|_| String::new(), |d| d.display().to_string()),
+        argv: std::env::args().map(|a| mask.text(&a)).collect(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+/// The options that a resume takes up again. Values of extra variables are kept sealed beside them.
+fn recorded_options(args: &Play, mask: &Mask) -> Dict {
+    let list = |l: &[String]| l.iter().map(|t| Value::str(mask.text(t))).collect::<Value>();
+    dict! {
+        "playbooks" => list(&args.playbooks),
+        "inventory" => list(&args.inventory),
+        "limit" => args.limit.as_deref(),
+        "tags" => list(&args.tags),
+        "skip_tags" => list(&args.skip_tags),
+        "forks" => args.forks.map(|f| f as i64),
+        "user" => args.user.as_deref(),
+        "private_key" => args.private_key.as_ref().map(|p| p.display().to_string()),
+        "connection" => args.connection.as_deref(),
+        "become" => args.become_,
+        "become_user" => args.become_user.as_deref(),
+        "become_method" => args.become_method.as_deref(),
+        "diff" => args.diff,
+        "force_handlers" => args.force_handlers,
+        "timeout" => args.timeout.map(|t| t as i64),
+        "task_timeout" => args.task_timeout.map(|t| t as i64),
+        "ssh_common_args" => args.ssh_common_args.as_deref(),
+        "ssh_extra_args" => args.ssh_extra_args.as_deref(),
+    }
+}
+
+/// `--list-hosts`, `--list-tasks`, `--list-tags`, as ansible-playbook prints them.
+fn list(args: &Play, loaded: &Loaded) -> anyhow::Result<()> {
+    for (name, _) in &loaded.playbooks {
+        println!("\nplaybook: {name}");
+        for (i, play) in loaded.plan.plays.iter().filter(|p| p.root == *name).enumerate() {
+            let hosts = play.play.hosts.value.to_string();
+            let title = crate::plan::compile::play_name(&play.play);
+            let tags = |t: &[String]| {
+                let mut t = t.to_vec();
+                t.sort();
+                t.join(", ")
+            };
+            println!("\n  play #{} ({hosts}): {title}\tTAGS: [{}]", i + 1, tags(&play.tags));
+            if args.list_hosts {
+                let found = pattern::matches(&[hosts.clone()], &loaded.inventory).map_err(anyhow::Error::from)?.hosts;
+                println!("    pattern: ['{hosts}']\n    hosts ({}):", found.len());
+                found.iter().for_each(|h| println!("      {h}"));
+            }
+            if args.list_tags {
+                let mut all: Vec<String> = play.tags.clone();
+                check::walk(&play.nodes, &mut |t| all.extend(t.tags.iter().cloned()));
+                all.sort();
+                all.dedup();
+                println!("      TASK TAGS: [{}]", all.join(", "));
+            }
+            if args.list_tasks {
+                println!("    tasks:");
+                list_tasks(&play.nodes, &tags);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn list_tasks(nodes: &[Node], tags: &dyn Fn(&[String]) -> String) {
+    check::walk(nodes, &mut |task| {
+        let name = task.written_name().map_or_else(|| task.action(), |n| n.value.to_string());
+        let name = task.role.as_ref().map_or_else(|| name.clone(), |r| format!("{} : {name}", r.name));
+        println!("      {name}\tTAGS: [{}]", tags(&task.tags));
+    });
+}

@@ -1,0 +1,578 @@
+//! Calls to a host on behalf of one step, with what is in doubt settled; and what an action sees of the engine.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::record::{Begin, Recorder};
+use super::run::Halt;
+use super::scope::TaskScope;
+use super::step::{End, Step};
+use super::{execute, hosts};
+use crate::action::engine_side::{ActionEntry, Content, Context, Found, Wait};
+use crate::action::module::{Call, Entry, Failure, Recovery};
+use crate::action::wire::Attempt;
+use crate::connection::{Known, Link, LinkError, Reattached, Tidings};
+use crate::journal::record::Ruling;
+use crate::model::event::{self, Event};
+use crate::model::outcome::{Consequence, Outcome, Status};
+use crate::model::value::{Dict, Value};
+
+/// Calls modules on the step's host.
+pub struct Caller<'a> {
+    pub step: &'a Step<'a>,
+    pub scope: &'a TaskScope,
+    pub item: Option<u32>,
+    pub check: bool,
+    /// The host that is acted on: the step's own, or the one it is delegated to.
+    pub target: String,
+    /// Calls made so far by this execution.
+    calls: u64,
+    /// The attempt that the journal knows, once begun.
+    base: Option<Attempt>,
+    /// It was begun by an earlier part of the run, and no end of it is on record: the agent that had it, empty if that is
+    /// not known.
+    in_doubt: Option<String>,
+    /// Set when the run ends in the middle of an action.
+    pub ended: Option<End>,
+}
+
+/// Calls of one attempt are numbered below it, so that an action's several calls are several attempts to the agent.
+const CALLS_PER_ATTEMPT: u64 = 1 << 10;
+
+impl<'a> Caller<'a> {
+    pub fn new(step: &'a Step<'a>, scope: &'a TaskScope, item: Option<u32>) -> Result<Caller<'a>, End> {
+        let templar = &step.run.templar;
+        let check = match &step.task.common.check_mode {
+            Some(written) => execute::truth(templar, written, scope).map_err(End::template)?,
+            None => step.run.options.check,
+        };
+        let delegated = execute::delegate(templar, step.task, scope).map_err(End::template)?;
+        let target = delegated.unwrap_or_else(|| step.host.to_owned());
+        Ok(Caller { step, scope, item, check, target, calls: 0, base: None, in_doubt: None, ended: None })
+    }
+
+    /// Puts on record that this step begins. Durable when it returns.
+    pub async fn start(&mut self, recovery: Recovery) -> Result<(), End> {
+        let place = self.step.place(self.item);
+        if let Some(doubt) = self.step.run.record.in_doubt(&place) {
+            self.base = Some(doubt.attempt);
+            self.in_doubt = Some(doubt.boot_id.clone().unwrap_or_default());
+            return Ok(());
+        }
+        self.begin(recovery, None, None).await
+    }
+
+    async fn begin(
+        &mut self,
+        recovery: Recovery,
+        link: Option<&Link>,
+        verdict: Option<(Ruling, &str, &str)>,
+    ) -> Result<(), End> {
+        let place = self.step.place(self.item);
+        let agent = link.map(agent_of);
+        let verdict = verdict
+            .map(|(ruling, by, text)| Recorder::verdict(&place, self.base.unwrap_or_default(), ruling, by, text));
+        let begin = Begin {
+            place: &place,
+            step: &self.step.reference,
+            host: &self.target,
+            fingerprint: &self.step.task.fingerprint,
+            recovery,
+            agent: agent.as_deref(),
+        };
+        self.base = Some(self.step.run.record.start(begin, verdict).await?);
+        Ok(())
+    }
+
+    /// Calls a module of the table as the whole of this step.
+    pub async fn call_module(&mut self, module: &'static Entry, args: Dict) -> Result<Outcome, End> {
+        let recovery = (module.recovery)(&args);
+        let call = self.prepare(module.names[0], args, true)?;
+        if !self.check {
+            let place = self.step.place(self.item);
+            match self.step.run.record.in_doubt(&place) {
+                Some(_) => self.start(recovery).await?,
+                None => {
+                    // Linked first, so that the record can say who is about to get it.
+                    let run = self.step.run;
+                    let link = match run.hosts.link(run, &self.target, self.scope, self.step).await {
+                        Ok(link) => link,
+                        Err(error) => return Ok(Outcome::unreachable(error.to_string())),
+                    };
+                    self.begin(recovery, Some(&link), None).await?;
+                }
+            }
+        }
+        self.send(call, recovery, module.loses_host).await
+    }
+
+    /// Calls a module as a part of an action.
+    pub async fn call(&mut self, module: &str, args: Dict, recovery: Recovery, become_: bool) -> Result<Outcome, End> {
+        let call = self.prepare(module, args, become_)?;
+        let loses_host = self.step.run.compiler.modules.module(module).and_then(|m| m.loses_host);
+        self.send(call, recovery, loses_host).await
+    }
+
+    fn prepare(&self, module: &str, args: Dict, become_: bool) -> Result<Call, End> {
+        let mut call = execute::call(self.step, self.scope, module, args, self.check).map_err(End::template)?;
+        if !become_ {
+            call.become_ = None;
+        }
+        Ok(call)
+    }
+
+    /// Sends a call and waits for its result; what is in doubt is settled first, and what gets in doubt on the way, too.
+    async fn send(&mut self, call: Call, recovery: Recovery, loses_host: Option<u64>) -> Result<Outcome, End> {
+        let run = self.step.run;
+        let password = match call.become_ {
+            Some(_) => hosts::become_password(run, self.scope).map_err(End::template)?,
+            None => None,
+        };
+        let mut attempt = self.next_attempt();
+        // Who had it, if an earlier part of the run or a lost link left it open; the same agent, or another.
+        let mut doubt: Option<Doubt> = self.in_doubt.as_ref().map(|agent| Doubt::Had { agent: agent.clone() });
+        let mut again = run.record.counts_as_changed(&self.step.place(self.item));
+        let mut known_link = None;
+        loop {
+            let link = match known_link.take() {
+                Some(link) => link,
+                None => match run.hosts.link(run, &self.target, self.scope, self.step).await {
+                    Ok(link) => link,
+                    Err(error) if doubt.is_some() => match went_down(&error) && loses_host.is_some() {
+                        true => return Ok(self.host_went_down("it answers with another host key")),
+                        false => return self.unreachable(&error, true),
+                    },
+                    Err(error) => return self.unreachable(&error, false),
+                },
+            };
+            if let (Some(become_), Some(password)) = (&call.become_, &password) {
+                link.password(&become_.user, password);
+            }
+            let mut follow = false;
+            if let Some(was) = doubt.take() {
+                if loses_host.is_some() && was.is_other_boot(&link) {
+                    return Ok(self.host_went_down("it has booted since"));
+                }
+                match self.settle(&link, attempt, recovery, &was).await? {
+                    Settled::Done(outcome) => {
+                        self.acknowledge(&link, attempt);
+                        return Ok(*outcome);
+                    }
+                    Settled::Wait => follow = true,
+                    Settled::Fresh => {}
+                    Settled::Again => {
+                        again = true;
+                        self.in_doubt = None;
+                        attempt = self.next_attempt();
+                    }
+                }
+            }
+            let progress = Some(self.progress());
+            let answer = tokio::select! {
+                answer = async {
+                    match follow {
+                        true => link.follow(attempt, progress).await,
+                        false => link.call(attempt, &call, progress).await,
+                    }
+                } => answer,
+                () = run.stop.now() => return Err(End::Halt(Halt::Stopped("stopped while a step was under way".into()))),
+            };
+            match answer {
+                Ok(done) => {
+                    self.acknowledge(&link, attempt);
+                    let mut outcome = done.outcome;
+                    // What an unknown attempt may have done still has to fire its handlers.
+                    if again && outcome.status == Status::Ok && !self.check {
+                        outcome.changed = true;
+                    }
+                    return Ok(outcome);
+                }
+                Err(LinkError::Lost { why, sent, .. }) => {
+                    self.step.emit(Event::Link { host: self.target.clone(), up: false, why });
+                    let patience = Duration::from_secs(loses_host.unwrap_or(run.options.link_timeout));
+                    let before = agent_of(&link);
+                    let back = tokio::select! {
+                        back = self.reattach(&link, patience) => back,
+                        () = run.stop.now() => return Err(End::Halt(Halt::Stopped("stopped while a step was under way".into()))),
+                    };
+                    match back {
+                        Ok(_) => {
+                            self.step.emit(Event::Link {
+                                host: self.target.clone(),
+                                up: true,
+                                why: "attached again".into(),
+                            });
+                            doubt = (sent || follow).then_some(Doubt::Had { agent: before });
+                            known_link = Some(link);
+                        }
+                        Err(error) if loses_host.is_some() && went_down(&error) => {
+                            run.hosts.forget(&self.target).await;
+                            return Ok(self.host_went_down("it answers with another host key"));
+                        }
+                        Err(error) => return self.unreachable(&error, sent || follow),
+                    }
+                }
+                Err(error) => return self.unreachable(&error, false),
+            }
+        }
+    }
+
+    fn next_attempt(&mut self) -> Attempt {
+        let base = self.base.unwrap_or_else(|| self.step.run.record.next_attempt());
+        self.base = Some(base);
+        self.calls += 1;
+        base * CALLS_PER_ATTEMPT + self.calls - 1
+    }
+
+    /// The agent may forget the result, once it is durable here.
+    fn acknowledge(&self, link: &Link, attempt: Attempt) {
+        self.step.run.record.acknowledge_later(&self.step.place(self.item), link.clone(), attempt);
+    }
+
+    /// Brings a lost link back, telling meanwhile what is waited for.
+    async fn reattach(&self, link: &Link, patience: Duration) -> Result<Reattached, LinkError> {
+        let began = std::time::Instant::now();
+        let mut back = Box::pin(link.reattach(patience));
+        loop {
+            tokio::select! {
+                back = &mut back => return back,
+                () = tokio::time::sleep(Duration::from_secs(1)) => self.heartbeat(event::Wait {
+                    reason: format!("the link to {} is back", self.target),
+                    elapsed: began.elapsed().as_millis() as u64,
+                    usual: None,
+                    budget: patience.as_millis() as u64,
+                    seen: "no answer".into(),
+                }),
+            }
+        }
+    }
+
+    fn heartbeat(&self, wait: event::Wait) {
+        let step = self.step;
+        step.run.out.tell(Event::Waiting { step: step.reference.clone(), host: step.host.to_owned(), wait });
+    }
+
+    /// The end of a step that takes its host down: the host went down, which is what it does.
+    fn host_went_down(&self, evidence: &str) -> Outcome {
+        Outcome::changed(!self.check).msg(format!("the host went down, as this step makes it do: {evidence}"))
+    }
+
+    /// What is known of an attempt of which no end is on record: ask the agent, then look at what may be done again, then
+    /// ask the operator. Never a blind second run.
+    async fn settle(&mut self, link: &Link, attempt: Attempt, recovery: Recovery, was: &Doubt) -> Result<Settled, End> {
+        const AGENT: &str = "the agent";
+        let Doubt::Had { agent } = was;
+        let same_agent = agent.is_empty() || *agent == agent_of(link);
+        let (by, ruling, text, settled) = match link.ask(attempt).await {
+            Ok(Known::Done(done)) => {
+                let said = if done.outcome.is_failed() { "it had run, and failed" } else { "it had run" };
+                let text = format!("asked the agent: {said}. Taken as it ended; it is not run again");
+                (AGENT.to_owned(), Ruling::Ran, text, Settled::Done(Box::new(done.outcome)))
+            }
+            Ok(Known::Running) => (
+                AGENT.to_owned(),
+                Ruling::Ran,
+                "asked the agent: it still runs; waiting for its end".into(),
+                Settled::Wait,
+            ),
+            Ok(Known::NeverSeen) if same_agent && !agent.is_empty() => (
+                AGENT.to_owned(),
+                Ruling::NeverRan,
+                "asked the agent: it never came to it; it is run now".into(),
+                Settled::Fresh,
+            ),
+            Ok(Known::NeverSeen) | Err(_) => match recovery {
+                Recovery::Again => {
+                    let text = "the agent of that time is gone; the step looks first, so it is run again";
+                    ("its own look".to_owned(), Ruling::Again, text.into(), Settled::Again)
+                }
+                Recovery::Observe => {
+                    let text = "the agent of that time is gone; the platform is asked for its own state";
+                    ("the platform".to_owned(), Ruling::Again, text.into(), Settled::Again)
+                }
+                Recovery::Ask => self.ask_operator().await?,
+            },
+        };
+        // What is run again gets a new attempt on record, so that a second cut finds that one in doubt.
+        if matches!(settled, Settled::Again) && self.base.is_some() && !self.check {
+            self.calls = 0;
+            self.begin(recovery, Some(link), Some((ruling, &by, &text))).await?;
+        }
+        self.step.emit(Event::InDoubt {
+            step: self.step.reference.clone(),
+            host: self.step.host.to_owned(),
+            sent_at: super::out::now(),
+            verdict: text,
+        });
+        Ok(settled)
+    }
+
+    async fn ask_operator(&self) -> Result<(String, Ruling, String, Settled), End> {
+        let run = self.step.run;
+        let question = format!(
+            "[{}] `{}` ({}) was begun, and nobody can say whether it ran. Look at the host, then type `ran` if it did, \
+             `run` to run it now, anything else to stop",
+            self.step.host, self.step.reference.name, self.step.reference.place
+        );
+        let answer = match run.options.in_doubt.clone() {
+            Some(answer) => Some(answer),
+            None => run.ask(&format!("{question}: "), true).await?,
+        };
+        let by = run.options.operator.clone();
+        match answer.as_deref().map(str::trim) {
+            Some("ran") => {
+                let outcome = Outcome::changed(true).msg("taken as done on the operator's word");
+                Ok((by, Ruling::TakenAsDone, "the operator says that it ran".into(), Settled::Done(Box::new(outcome))))
+            }
+            Some("run") => Ok((by, Ruling::Again, "the operator says to run it".into(), Settled::Again)),
+            _ => Err(End::Halt(Halt::InDoubt(question))),
+        }
+    }
+
+    fn unreachable(&self, error: &LinkError, in_doubt: bool) -> Result<Outcome, End> {
+        // A step whose end is not known must not be put on record as ended.
+        if in_doubt && self.base.is_some() && !self.check {
+            return Err(End::Halt(Halt::Lost { host: self.target.clone(), why: error.to_string() }));
+        }
+        Ok(Outcome::unreachable(error.to_string()))
+    }
+
+    /// Where the agent's heartbeats and lines go.
+    fn progress(&self) -> mpsc::UnboundedSender<Tidings> {
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let (run, step, host) = (self.step.run.clone(), self.step.reference.clone(), self.step.host.to_owned());
+        tokio::spawn(async move {
+            while let Some(tidings) = told.recv().await {
+                let event = match tidings {
+                    Tidings::Waiting(wait) => Event::Waiting { step: step.clone(), host: host.clone(), wait },
+                    Tidings::Output(line) => {
+                        Event::Output { step: step.clone(), host: host.clone(), line: run.out.mask.text(&line) }
+                    }
+                };
+                run.out.tell(event);
+            }
+        });
+        tell
+    }
+}
+
+/// An attempt that may have been begun, and the agent that had it (empty if that is not known).
+enum Doubt {
+    Had { agent: String },
+}
+
+impl Doubt {
+    /// Whether the host has booted since.
+    fn is_other_boot(&self, link: &Link) -> bool {
+        let Doubt::Had { agent } = self;
+        agent.split(' ').next().is_some_and(|boot| !boot.is_empty() && boot != link.welcome().boot_id)
+    }
+}
+
+/// Who serves a link: boot, process and start of the agent.
+fn agent_of(link: &Link) -> String {
+    let w = link.welcome();
+    format!("{} {} {}", w.boot_id, w.pid, w.started_at)
+}
+
+/// Whether an error shows that the host was reinstalled since.
+fn went_down(error: &LinkError) -> bool {
+    matches!(error, LinkError::HostKeyChanged { .. })
+}
+
+/// What became of an attempt in doubt.
+enum Settled {
+    /// It ended; its result.
+    Done(Box<Outcome>),
+    /// It runs; sending the same attempt waits for its end.
+    Wait,
+    /// It was never begun.
+    Fresh,
+    /// It may have run; it is run again.
+    Again,
+}
+
+/// What an action sees of the engine.
+pub struct ActionContext<'a> {
+    pub caller: Caller<'a>,
+    pub consequences: Vec<Consequence>,
+    pub verbose: bool,
+    recovery: Recovery,
+}
+
+impl<'a> ActionContext<'a> {
+    pub fn new(caller: Caller<'a>, action: &ActionEntry) -> ActionContext<'a> {
+        let recovery = caller.step.run.recovery_of(action);
+        ActionContext { caller, consequences: Vec::new(), verbose: false, recovery }
+    }
+
+    fn template(error: Box<crate::vars::template::TemplateError>) -> Failure {
+        Failure::Failed(Box::new(execute::template_failure("", &error)))
+    }
+
+    /// Turns the end of the run into a failure of the action, and remembers it.
+    fn end<T>(&mut self, result: Result<T, End>) -> Result<T, Failure> {
+        result.map_err(|end| match end {
+            End::Outcome(outcome) => Failure::Failed(outcome),
+            End::Halt(halt) => {
+                let failure = Failure::new(halt.to_string());
+                self.caller.ended = Some(End::Halt(halt));
+                failure
+            }
+        })
+    }
+}
+
+impl Context for ActionContext<'_> {
+    fn host(&self) -> &str {
+        self.caller.step.host
+    }
+
+    fn check(&self) -> bool {
+        self.caller.check
+    }
+
+    fn diff(&self) -> bool {
+        self.caller.step.run.options.diff
+    }
+
+    fn verbosity(&self) -> u8 {
+        self.caller.step.run.options.verbosity
+    }
+
+    fn var(&self, name: &str) -> Result<Option<Value>, Failure> {
+        self.caller.scope.rendered(name).map_err(Self::template)
+    }
+
+    fn render(&self, value: &Value) -> Result<Value, Failure> {
+        self.caller.step.run.templar.render(value, self.caller.scope).map_err(Self::template)
+    }
+
+    fn expression(&self, text: &str) -> Result<Value, Failure> {
+        let span = &self.caller.step.task.task.span;
+        self.caller.step.run.templar.expression(text, span, self.caller.scope).map_err(Self::template)
+    }
+
+    fn condition(&self, condition: &Value) -> Result<bool, Failure> {
+        let written = crate::model::playbook::Written::new(condition.clone(), self.caller.step.task.task.span.clone());
+        self.caller.step.run.templar.condition(&written, self.caller.scope).map_err(Self::template)
+    }
+
+    fn render_text(&self, name: &str, text: &str, options: &Dict, vars: &Dict) -> Result<String, Failure> {
+        let mut scope = self.caller.scope.clone();
+        vars.iter().for_each(|(k, v)| scope.set(&k.to_string(), v.clone()));
+        let search = self.caller.step.task.search.clone();
+        self.caller.step.run.render_file(name, text, options, &search, &scope).map_err(Self::template)
+    }
+
+    fn find(&self, kind: &str, name: &str) -> Result<Found, Failure> {
+        self.caller.step.run.find(kind, name, &self.caller.step.task.search)
+    }
+
+    fn vars_file(&self, file: &Found) -> Result<Dict, Failure> {
+        self.caller.step.run.vars_file(file)
+    }
+
+    fn call<'a>(&'a mut self, module: &'a str, args: Dict) -> Wait<'a, Result<Outcome, Failure>> {
+        Box::pin(async move {
+            let recovery = self.recovery;
+            let result = self.caller.call(module, args, recovery, true).await;
+            self.end(result)
+        })
+    }
+
+    fn call_unprivileged<'a>(&'a mut self, module: &'a str, args: Dict) -> Wait<'a, Result<Outcome, Failure>> {
+        Box::pin(async move {
+            let recovery = self.recovery;
+            let result = self.caller.call(module, args, recovery, false).await;
+            self.end(result)
+        })
+    }
+
+    fn offer(&mut self, content: Content) -> Result<String, Failure> {
+        self.caller.step.run.hosts.offer(content)
+    }
+
+    fn fetch<'a>(&'a mut self, path: &'a str, to: &'a Path) -> Wait<'a, Result<String, Failure>> {
+        Box::pin(async move {
+            let caller = &self.caller;
+            let run = caller.step.run;
+            let call =
+                execute::call(caller.step, caller.scope, "stat", Dict::new(), caller.check).map_err(Self::template)?;
+            let link = run.hosts.link(run, &caller.target, caller.scope, caller.step).await;
+            let link = link.map_err(|e| Failure::Failed(Box::new(Outcome::unreachable(e.to_string()))))?;
+            if let (Some(become_), Ok(Some(password))) = (&call.become_, hosts::become_password(run, caller.scope)) {
+                link.password(&become_.user, &password);
+            }
+            let attempt = run.record.next_attempt() * CALLS_PER_ATTEMPT;
+            let fetched = link.fetch(attempt, path, call.become_.as_ref(), to).await;
+            fetched.map(|f| f.sha256).map_err(|e| Failure::new(e.to_string()))
+        })
+    }
+
+    fn ask<'a>(&'a mut self, prompt: &'a str, echo: bool) -> Wait<'a, Result<Option<String>, Failure>> {
+        Box::pin(async move {
+            let result = self.caller.step.run.ask(prompt, echo).await.map_err(End::Halt);
+            self.end(result)
+        })
+    }
+
+    fn gate<'a>(&'a mut self, gate: event::Gate, answer: Option<String>) -> Wait<'a, Result<Outcome, Failure>> {
+        Box::pin(async move {
+            let result = super::gate::open(self.caller.step, gate, answer).await.map_err(End::Halt);
+            self.end(result)
+        })
+    }
+
+    fn sleep<'a>(&'a mut self, time: Duration) -> Wait<'a, Result<(), Failure>> {
+        Box::pin(async move {
+            let result = self.caller.step.run.sleep(time).await.map_err(End::Halt);
+            self.end(result)
+        })
+    }
+
+    fn heartbeat(&mut self, wait: event::Wait) {
+        self.caller.heartbeat(wait);
+    }
+
+    fn boot_id(&mut self) -> Wait<'_, Result<String, Failure>> {
+        Box::pin(async move {
+            let caller = &self.caller;
+            let link = caller.step.run.hosts.link(caller.step.run, &caller.target, caller.scope, caller.step).await;
+            link.map(|l| l.welcome().boot_id)
+                .map_err(|e| Failure::Failed(Box::new(Outcome::unreachable(e.to_string()))))
+        })
+    }
+
+    fn reconnect(&mut self, new_host_key: bool) -> Wait<'_, Result<String, Failure>> {
+        Box::pin(async move {
+            let caller = &self.caller;
+            let run = caller.step.run;
+            run.hosts.forget(&caller.target).await;
+            if new_host_key {
+                run.hosts.expect_new_key(&caller.target);
+            }
+            let link = run.hosts.link(run, &caller.target, caller.scope, caller.step).await;
+            link.map(|l| l.welcome().boot_id)
+                .map_err(|e| Failure::Failed(Box::new(Outcome::unreachable(e.to_string()))))
+        })
+    }
+
+    fn raw<'a>(&'a mut self, line: &'a str) -> Wait<'a, Result<Outcome, Failure>> {
+        Box::pin(async move {
+            let caller = &self.caller;
+            let run = caller.step.run;
+            Ok(run.hosts.raw(run, &caller.target, caller.scope, caller.step, line).await)
+        })
+    }
+
+    fn consequence(&mut self, consequence: Consequence) {
+        self.consequences.push(consequence);
+    }
+
+    fn show(&mut self, verbose: bool) {
+        self.verbose = verbose;
+    }
+}

@@ -1,0 +1,314 @@
+//! One execution of a task: its arguments rendered, then the module on the host, the action here, or the include.
+
+use std::time::Duration;
+
+use super::context::{ActionContext, Caller};
+use super::scope::TaskScope;
+use super::step::{End, Step};
+use crate::action::args::truth as truth_of;
+use crate::action::engine_side::ActionEntry;
+use crate::action::module::{Become, Call, Entry, Failure};
+use crate::model::event::Item;
+use crate::model::outcome::{Consequence, Flow, Include, Outcome};
+use crate::model::playbook::Written;
+use crate::model::value::{Dict, Key, Value};
+use crate::plan::words::local_name;
+use crate::plan::{Kind, TaskPlan};
+use crate::vars::template::{Templar, TemplateError};
+
+/// What came of one execution.
+pub struct Done {
+    pub outcome: Outcome,
+    pub consequences: Vec<Consequence>,
+}
+
+impl From<Outcome> for Done {
+    fn from(outcome: Outcome) -> Done {
+        Done { outcome, consequences: Vec::new() }
+    }
+}
+
+/// Executes a task once, for one loop item or without a loop.
+pub async fn execute(step: &Step<'_>, scope: &mut TaskScope, item: Option<&Item>) -> Result<Done, End> {
+    match step.task.kind.clone() {
+        Kind::Meta => meta(step),
+        Kind::IncludeTasks => include_tasks(step, scope, item),
+        Kind::IncludeRole => include_role(step, scope, item),
+        Kind::Module(module) => module_step(step, scope, module, item).await,
+        Kind::Action(action) => action_step(step, scope, action, item).await,
+        Kind::Templated => {
+            let name = render(step, &step.task.task.action.name.value, scope)?;
+            match step.run.compiler.modules.kind(&name) {
+                Kind::Module(module) => module_step(step, scope, module, item).await,
+                Kind::Action(action) => action_step(step, scope, action, item).await,
+                _ => Err(End::failed(format!("the module `{name}` is not known; `stx-upgrade doc` lists all"))),
+            }
+        }
+    }
+}
+
+async fn module_step(
+    step: &Step<'_>,
+    scope: &TaskScope,
+    module: &'static Entry,
+    item: Option<&Item>,
+) -> Result<Done, End> {
+    let args = arguments(step, scope, module.names[0], module.free_form)?;
+    let mut caller = Caller::new(step, scope, item.map(|i| i.index))?;
+    Ok(caller.call_module(module, args).await?.into())
+}
+
+async fn action_step(
+    step: &Step<'_>,
+    scope: &TaskScope,
+    action: &'static ActionEntry,
+    item: Option<&Item>,
+) -> Result<Done, End> {
+    let name = action.names[0];
+    // `that` and `var` are expressions, evaluated by the action itself.
+    let args = match name {
+        "assert" => bare_arguments(step, scope, &["that"])?,
+        "debug" => bare_arguments(step, scope, &["var"])?,
+        _ => arguments(step, scope, name, action.free_form)?,
+    };
+    let caller = Caller::new(step, scope, item.map(|i| i.index))?;
+    let mut context = ActionContext::new(caller, action);
+    if action.may_change && !context.caller.check {
+        context.caller.start(step.run.recovery_of(action)).await?;
+    }
+    let result = (action.run)(args, &mut context).await;
+    let consequences = std::mem::take(&mut context.consequences);
+    if let Some(end) = context.caller.ended.take() {
+        return Err(end);
+    }
+    scope.set_verbose(context.verbose);
+    let outcome = result.unwrap_or_else(Failure::into_outcome);
+    Ok(Done { outcome, consequences })
+}
+
+/// The arguments of a task, rendered: the module's defaults under `args`, under what the task gives.
+pub fn arguments(step: &Step<'_>, scope: &TaskScope, module: &str, free_form: Option<&str>) -> Result<Dict, End> {
+    gather(step, scope, module, free_form, &[])
+}
+
+fn bare_arguments(step: &Step<'_>, scope: &TaskScope, bare: &[&str]) -> Result<Dict, End> {
+    gather(step, scope, &step.task.action(), None, bare)
+}
+
+fn gather(
+    step: &Step<'_>,
+    scope: &TaskScope,
+    module: &str,
+    free_form: Option<&str>,
+    bare: &[&str],
+) -> Result<Dict, End> {
+    let action = &step.task.task.action;
+    let mut args = Dict::new();
+    for defaults in &step.task.common.module_defaults {
+        let rendered = render(step, &defaults.value, scope)?;
+        let modules = rendered.as_dict().into_iter().flatten();
+        for (_, values) in modules.filter(|(k, _)| k.as_str().is_some_and(|k| local_name(k) == local_name(module))) {
+            args.extend(values.as_dict().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())));
+        }
+    }
+    if let Some(template) = &action.args_template {
+        match render(step, &template.value, scope)? {
+            Value::Dict(given) => args.extend(given.iter().map(|(k, v)| (k.clone(), v.clone()))),
+            other => return Err(End::failed(format!("`args` must give a mapping, and gives {}", other.kind()))),
+        }
+    }
+    if let (Some(name), Some(text)) = (free_form, &action.free_form) {
+        args.insert(Key::from(name), render(step, &text.value, scope)?);
+    }
+    for arg in &action.args {
+        let name = arg.name.value.as_str();
+        // The text of an expression, or braces around one, is the action's to evaluate.
+        if bare.contains(&name) && !matches!(arg.value.value, Value::Template(_)) {
+            args.insert(Key::from(name), arg.value.value.clone());
+            continue;
+        }
+        match step.run.templar.render_or_omit(&arg.value.value, scope).map_err(End::template)? {
+            Some(value) => {
+                args.insert(Key::from(name), value);
+            }
+            None => {
+                args.shift_remove(name);
+            }
+        }
+    }
+    Ok(args)
+}
+
+fn render(step: &Step<'_>, value: &Value, scope: &TaskScope) -> Result<Value, End> {
+    step.run.templar.render(value, scope).map_err(End::template)
+}
+
+fn meta(step: &Step<'_>) -> Result<Done, End> {
+    let word = step.task.task.action.free_form.as_ref().map(|w| w.value.to_string()).unwrap_or_default();
+    let (flow, msg) = match word.trim() {
+        "flush_handlers" => (Flow::FlushHandlers, ""),
+        "noop" => (Flow::Noop, "noop"),
+        "clear_facts" => (Flow::ClearFacts, "facts cleared"),
+        "clear_host_errors" => (Flow::ClearHostErrors, "cleared host errors"),
+        "end_host" => (Flow::EndHost, "ending play for this host"),
+        "end_play" => (Flow::EndPlay, "ending play"),
+        "end_batch" => (Flow::EndBatch, "ending batch"),
+        "end_role" => (Flow::EndRole, "ending role"),
+        "refresh_inventory" => (Flow::RefreshInventory, "inventory successfully refreshed"),
+        "reset_connection" => (Flow::ResetConnection, "reset connection"),
+        other => return Err(End::failed(format!("invalid meta action requested: {other}"))),
+    };
+    Ok(Done { outcome: Outcome::ok().msg(msg), consequences: vec![Consequence::Flow { flow }] })
+}
+
+fn include_tasks(step: &Step<'_>, scope: &TaskScope, item: Option<&Item>) -> Result<Done, End> {
+    let Some(file) = crate::plan::compile::file_argument(&step.task.task.action) else {
+        return Err(End::failed("`include_tasks` needs a file"));
+    };
+    let name = render(step, &file.value, scope)?.to_string();
+    let Some(path) = step.run.compiler.find_tasks(&name, &step.task.inherit) else {
+        let mistake = crate::plan::compile::missing_tasks(&file.span, &name, &step.task.inherit);
+        return Err(End::failed(format!("{}: {}", mistake.message, mistake.help.join("; "))));
+    };
+    included(step, scope, item, path.display().to_string())
+}
+
+fn include_role(step: &Step<'_>, scope: &TaskScope, item: Option<&Item>) -> Result<Done, End> {
+    let args = arguments(step, scope, "include_role", None)?;
+    let Some(name) = args.get("name").or_else(|| args.get("role")) else {
+        return Err(End::failed("`include_role` needs the parameter `name`"));
+    };
+    included(step, scope, item, name.to_string())
+}
+
+/// The include of one item; its variables are those of the loop and the task.
+fn included(step: &Step<'_>, scope: &TaskScope, item: Option<&Item>, target: String) -> Result<Done, End> {
+    let include = Include { target: target.clone(), item: item.map(|i| i.index), vars: scope.locals() };
+    let outcome = Outcome::ok().with("include", target).with("include_args", Value::dict(Dict::new()));
+    let _ = step;
+    Ok(Done { outcome, consequences: vec![Consequence::Include { includes: vec![include] }] })
+}
+
+/// The host that a task is delegated to, if any.
+pub fn delegate(templar: &Templar, task: &TaskPlan, scope: &TaskScope) -> Result<Option<String>, Box<TemplateError>> {
+    let Some(written) = &task.delegate_to else { return Ok(None) };
+    let value = templar.render_or_omit(&written.value, scope)?;
+    Ok(value.filter(|v| !v.is_null()).map(|v| v.to_string()))
+}
+
+/// A keyword that is true or false.
+pub fn truth(templar: &Templar, written: &Written, scope: &TaskScope) -> Result<bool, Box<TemplateError>> {
+    let value = templar.render(&written.value, scope)?;
+    Ok(truth_of(&value).unwrap_or(false))
+}
+
+/// A keyword that is a number.
+pub fn number(
+    templar: &Templar,
+    written: Option<&Written>,
+    default: f64,
+    scope: &TaskScope,
+) -> Result<f64, Box<TemplateError>> {
+    let Some(written) = written else { return Ok(default) };
+    let value = templar.render(&written.value, scope)?;
+    Ok(match value {
+        Value::Int(i) => i as f64,
+        Value::Float(x) => x,
+        Value::Str(s) => s.trim().parse().unwrap_or(default),
+        _ => default,
+    })
+}
+
+/// A keyword that is a text; empty counts as not given.
+pub fn text(
+    templar: &Templar,
+    written: Option<&Written>,
+    scope: &TaskScope,
+) -> Result<Option<String>, Box<TemplateError>> {
+    let Some(written) = written else { return Ok(None) };
+    let value = templar.render_or_omit(&written.value, scope)?;
+    Ok(value.filter(|v| !v.is_null()).map(|v| v.to_string()).filter(|t| !t.is_empty()))
+}
+
+/// The result of a task whose template cannot be rendered.
+pub fn template_failure(what: &str, error: &TemplateError) -> Outcome {
+    if let Some(why) = error.not_knowable() {
+        return Outcome::not_knowable(why);
+    }
+    let place = error.span.as_ref().map(|s| format!("{}: ", s.place())).unwrap_or_default();
+    let what = if what.is_empty() { String::new() } else { format!("{what}: ") };
+    let help: String = error.help.iter().map(|h| format!("; {h}")).collect();
+    Outcome::failed(format!("{what}{place}{error}{help}"))
+}
+
+/// What a task says about becoming another user: keywords first, then variables, then the command line.
+pub fn becoming(step: &Step<'_>, scope: &TaskScope) -> Result<Option<Become>, Box<TemplateError>> {
+    let common = &step.task.common;
+    let options = &step.run.options;
+    let templar = &step.run.templar;
+    let var = |name: &str| scope.rendered(name);
+    let wanted = match var("ansible_become")? {
+        Some(value) => truth_of(&value).unwrap_or(false),
+        None => match &common.become_ {
+            Some(written) => truth(templar, written, scope)?,
+            None => options.become_,
+        },
+    };
+    if !wanted {
+        return Ok(None);
+    }
+    let pick = |variable: &str,
+                written: &Option<Written>,
+                default: Option<&str>|
+     -> Result<Option<String>, Box<TemplateError>> {
+        if let Some(value) = var(variable)? {
+            return Ok(Some(value.to_string()));
+        }
+        Ok(text(templar, written.as_ref(), scope)?.or_else(|| default.map(str::to_owned)))
+    };
+    Ok(Some(Become {
+        method: pick("ansible_become_method", &common.become_method, Some(&options.become_method))?
+            .unwrap_or_else(|| "sudo".into()),
+        user: pick("ansible_become_user", &common.become_user, Some(&options.become_user))?
+            .unwrap_or_else(|| "root".into()),
+        exe: pick("ansible_become_exe", &common.become_exe, None)?,
+        flags: pick("ansible_become_flags", &common.become_flags, None)?,
+    }))
+}
+
+/// The call of a module as this task makes it.
+pub fn call(
+    step: &Step<'_>,
+    scope: &TaskScope,
+    module: &str,
+    args: Dict,
+    check: bool,
+) -> Result<Call, Box<TemplateError>> {
+    let mut env: Vec<(String, String)> = Vec::new();
+    for written in &step.task.common.environment {
+        for part in step.run.templar.render(&written.value, scope).map(as_list)? {
+            for (k, v) in part.as_dict().into_iter().flatten() {
+                env.retain(|(name, _)| *name != k.to_string());
+                env.push((k.to_string(), v.to_string()));
+            }
+        }
+    }
+    let timeout =
+        number(&step.run.templar, step.task.common.timeout.as_ref(), step.run.options.task_timeout as f64, scope)?;
+    Ok(Call {
+        module: module.to_owned(),
+        args: Value::dict(args),
+        env,
+        // No deadline of its own: a day and a night, so that nothing hangs for ever.
+        deadline: if timeout > 0.0 { timeout.ceil() as u64 } else { Duration::from_secs(24 * 3600).as_secs() },
+        check,
+        become_: becoming(step, scope)?,
+    })
+}
+
+fn as_list(value: Value) -> Vec<Value> {
+    match value {
+        Value::List(list) => list.to_vec(),
+        other => vec![other],
+    }
+}

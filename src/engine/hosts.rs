@@ -1,0 +1,235 @@
+//! The links of a run: opened when first needed, one for each host and login, kept until the end.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sha2::{Digest, Sha256};
+
+use super::run::Run;
+use super::scope::TaskScope;
+use super::step::Step;
+use crate::action::engine_side::Content;
+use crate::action::module::Failure;
+use crate::connection::{self, Blobs, Connector, Kind, Link, LinkError, Shell, Target};
+use crate::model::outcome::Outcome;
+use crate::model::secret::Secret;
+use crate::model::value::Value;
+use crate::modules::digest::Algorithm;
+
+/// Links by host and login, and the content that modules may ask for.
+pub struct Hosts {
+    connector: Connector,
+    store: Arc<Store>,
+    links: Mutex<HashMap<String, Slot>>,
+    /// Hosts that are known to come back with another host key, taken knowingly for this run.
+    new_keys: Mutex<HashSet<String>>,
+    /// The keys taken so.
+    known_hosts: PathBuf,
+}
+
+type Slot = Arc<tokio::sync::Mutex<Option<Link>>>;
+
+/// Content by its digest.
+#[derive(Default)]
+pub struct Store(Mutex<HashMap<String, connection::Content>>);
+
+impl Blobs for Store {
+    fn find(&self, sha256: &str) -> Option<connection::Content> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(sha256).cloned()
+    }
+}
+
+impl Hosts {
+    /// For the run of that id; `known_hosts` is a private file for host keys taken during it.
+    pub fn new(run: &str, known_hosts: PathBuf) -> Hosts {
+        let store = Arc::new(Store::default());
+        Hosts {
+            connector: Connector::new(run, store.clone()),
+            store,
+            links: Mutex::default(),
+            new_keys: Mutex::default(),
+            known_hosts,
+        }
+    }
+
+    /// The link to the host that a step acts on, opened if need be.
+    pub async fn link(&self, run: &Run, host: &str, scope: &TaskScope, step: &Step<'_>) -> Result<Link, LinkError> {
+        let target = self.target(run, host, scope, step)?;
+        let slot = self.slot(&target);
+        let mut open = slot.lock().await;
+        if let Some(link) = open.as_ref() {
+            return Ok(link.clone());
+        }
+        let link = self.connector.open(&target).await?;
+        *open = Some(link.clone());
+        Ok(link)
+    }
+
+    fn slot(&self, target: &Target) -> Slot {
+        let key =
+            format!("{}\n{:?}\n{:?}\n{}\n{:?}", target.host, target.user, target.port, target.address, target.kind);
+        self.links.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().clone()
+    }
+
+    /// Where a host is and how to log in: its variables, under the command line's.
+    fn target(&self, run: &Run, host: &str, scope: &TaskScope, step: &Step<'_>) -> Result<Target, LinkError> {
+        let refused = |why: String| LinkError::Refused { host: host.to_owned(), why };
+        let own;
+        // A delegated host is reached by its own variables.
+        let vars = if host == step.host {
+            scope
+        } else {
+            own = TaskScope::of_host(step.run, Some(step.play), host);
+            &own
+        };
+        let mut failed = None;
+        let var = |name: &str| match vars.rendered(name) {
+            Ok(value) => value,
+            Err(error) => {
+                failed = Some(error.to_string());
+                None
+            }
+        };
+        let var = std::cell::RefCell::new(var);
+        let mut target = Target::from_vars(host, |name| (var.borrow_mut())(name)).map_err(refused)?;
+        drop(var);
+        if let Some(why) = failed {
+            return Err(refused(why));
+        }
+        let common = &step.task.common;
+        let text = |w: &Option<crate::model::playbook::Written>| {
+            super::execute::text(&run.templar, w.as_ref(), scope).map_err(|e| refused(e.to_string()))
+        };
+        let options = &run.options;
+        let defined = |name: &str| vars.rendered(name).ok().flatten().is_some();
+        if !defined("ansible_connection") {
+            let wanted = text(&common.connection)?.or_else(|| options.connection.clone());
+            let local = ["localhost", "127.0.0.1", "::1"].contains(&host) && !run.knows(host);
+            target.kind = match wanted.as_deref() {
+                Some("local") => Kind::Local,
+                None if local => Kind::Local,
+                None | Some("ssh" | "smart") => Kind::Ssh,
+                Some(other) => {
+                    return Err(refused(format!("the connection `{other}` is not supported; `ssh` and `local` are")));
+                }
+            };
+        }
+        if target.user.is_none() {
+            target.user = text(&common.remote_user)?.or_else(|| options.remote_user.clone());
+        }
+        if target.port.is_none() {
+            target.port = text(&common.port)?.and_then(|p| p.parse().ok());
+        }
+        target.password = target.password.or_else(|| options.connection_password.clone());
+        target.key_file = target.key_file.or_else(|| options.private_key.clone());
+        target.ssh_args.extend(options.ssh_args.iter().cloned());
+        if !defined("ansible_ssh_timeout") && !defined("ansible_timeout") {
+            target.connect_timeout = std::time::Duration::from_secs(options.timeout.max(1));
+        }
+        if !defined("ansible_host_key_checking") && !defined("ansible_ssh_host_key_checking") {
+            target.host_key_checking = options.host_key_checking;
+        }
+        target.password.iter().for_each(|p| run.out.mask.learn(p));
+        if self.new_keys.lock().unwrap_or_else(PoisonError::into_inner).contains(host) {
+            let file = format!("UserKnownHostsFile={}", self.known_hosts.display());
+            let own = ["-o", "StrictHostKeyChecking=accept-new", "-o", &file, "-o", "GlobalKnownHostsFile=/dev/null"];
+            // ssh takes the first of two settings.
+            target.ssh_args.splice(0..0, own.map(str::to_owned));
+        }
+        Ok(target)
+    }
+
+    /// Drops a link, so that the next use opens it anew.
+    pub async fn forget(&self, host: &str) {
+        let prefix = format!("{host}\n");
+        let slots: Vec<Slot> = {
+            let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+            links.iter().filter(|(k, _)| k.starts_with(&prefix)).map(|(_, s)| s.clone()).collect()
+        };
+        for slot in slots {
+            slot.lock().await.take();
+        }
+    }
+
+    /// From here on the host is known to answer with another host key; the one it shows first is taken for this run.
+    pub fn expect_new_key(&self, host: &str) {
+        self.new_keys.lock().unwrap_or_else(PoisonError::into_inner).insert(host.to_owned());
+    }
+
+    /// Content that modules may ask for, by its SHA-256.
+    pub fn offer(&self, content: Content) -> Result<String, Failure> {
+        let (sha256, content) = match content {
+            Content::Bytes(bytes) => (hex::encode(Sha256::digest(&bytes)), connection::Content::Bytes(bytes)),
+            Content::File(path) => {
+                let digest = digest_of(&path)?;
+                (digest, connection::Content::Path(path))
+            }
+        };
+        self.store.0.lock().unwrap_or_else(PoisonError::into_inner).insert(sha256.clone(), content);
+        Ok(sha256)
+    }
+
+    /// A command over plain ssh.
+    pub async fn raw(&self, run: &Run, host: &str, scope: &TaskScope, step: &Step<'_>, line: &str) -> Outcome {
+        let shell: Result<Shell, LinkError> = match self.target(run, host, scope, step) {
+            Ok(target) => self.connector.shell(&target).await,
+            Err(error) => Err(error),
+        };
+        let said = match shell {
+            Ok(shell) => shell.run(line, &[], std::time::Duration::from_secs(24 * 3600)).await,
+            Err(error) => Err(error),
+        };
+        match said {
+            Err(error) => Outcome::unreachable(error.to_string()),
+            Ok(output) => {
+                let mut outcome = Outcome::changed(true)
+                    .with("rc", i64::from(output.rc))
+                    .with("stdout", output.text())
+                    .with("stdout_lines", output.text().lines().collect::<Value>())
+                    .with("stderr", output.error_text())
+                    .with("stderr_lines", output.error_text().lines().collect::<Value>());
+                if output.rc != 0 {
+                    outcome.status = crate::model::outcome::Status::Failed;
+                    outcome.msg = "non-zero return code".into();
+                }
+                outcome
+            }
+        }
+    }
+
+    /// Closes all links. With `leave` the agents leave; else they stay for a resume, until their idle time is over.
+    pub async fn close(&self, leave: bool) {
+        let slots: Vec<Slot> =
+            self.links.lock().unwrap_or_else(PoisonError::into_inner).drain().map(|(_, s)| s).collect();
+        let byes = slots.into_iter().map(|slot| async move {
+            if let Some(link) = slot.lock().await.take()
+                && leave
+            {
+                link.bye().await;
+            }
+        });
+        futures_util::future::join_all(byes).await;
+    }
+}
+
+/// The password for becoming another user on a host, from its variables or the command line.
+pub fn become_password(
+    run: &Run,
+    scope: &TaskScope,
+) -> Result<Option<Secret>, Box<crate::vars::template::TemplateError>> {
+    for name in ["ansible_become_password", "ansible_become_pass", "ansible_sudo_pass"] {
+        if let Some(value) = scope.rendered(name)? {
+            let secret = Secret::new(value.to_string());
+            run.out.mask.learn(&secret);
+            return Ok(Some(secret));
+        }
+    }
+    Ok(run.options.become_password.clone())
+}
+
+/// The SHA-256 of a file of this machine.
+fn digest_of(path: &std::path::Path) -> Result<String, Failure> {
+    let read = |path| Algorithm::Sha256.of(&mut std::fs::File::open(path)?);
+    read(path).map_err(|e| Failure::new(format!("reading {}: {e}", path.display())))
+}

@@ -1,0 +1,140 @@
+//! Dynamic includes: what a round of `include_tasks` or `include_role` brings, planned once for all hosts that include
+//! the same, and in one order for all.
+
+use std::sync::Arc;
+
+use super::play::PlayState;
+use super::run::{Halt, Run};
+use super::step::Ended;
+use crate::model::event::{Event, Item};
+use crate::model::outcome::{Consequence, Include};
+use crate::model::value::Value;
+use crate::plan::compile::{Inherit, RoleOptions};
+use crate::plan::identity::{Siblings, short_digest};
+use crate::plan::{Kind, Node, TaskPlan};
+
+/// One include and the hosts that it is for.
+pub struct Gathered {
+    include: Include,
+    hosts: Vec<String>,
+    ordinal: u32,
+    nodes: Arc<Vec<Node>>,
+}
+
+/// The lists that one host runs.
+pub fn of(gathered: &[Gathered], host: &str) -> Vec<(u32, Arc<Vec<Node>>)> {
+    gathered.iter().filter(|g| g.hosts.iter().any(|h| h == host)).map(|g| (g.ordinal, g.nodes.clone())).collect()
+}
+
+/// Plans what the results of a round include, in the order of items, then of hosts.
+pub fn gather(
+    run: &Arc<Run>,
+    play: &Arc<PlayState>,
+    task: &Arc<TaskPlan>,
+    name: &str,
+    ended: &[(String, Ended)],
+) -> Result<Vec<Gathered>, Halt> {
+    let mut gathered: Vec<Gathered> = Vec::new();
+    for (host, end) in ended {
+        for consequence in &end.consequences {
+            let Consequence::Include { includes } = consequence else { continue };
+            for include in includes {
+                match gathered.iter_mut().find(|g| g.include == *include) {
+                    Some(known) => known.hosts.push(host.clone()),
+                    None => gathered.push(Gathered {
+                        include: include.clone(),
+                        hosts: vec![host.clone()],
+                        ordinal: gathered.len() as u32,
+                        nodes: Arc::new(Vec::new()),
+                    }),
+                }
+            }
+        }
+    }
+    let replayed = ended.iter().all(|(_, e)| e.replayed);
+    for g in &mut gathered {
+        g.nodes = Arc::new(plan(run, play, task, &g.include)?);
+        if !replayed && matches!(task.kind, Kind::IncludeTasks) {
+            let item = g.include.item.map(|index| item(&g.include, index));
+            let event = Event::Included {
+                step: super::out::step_ref(task, name, None),
+                file: g.include.target.clone(),
+                hosts: g.hosts.clone(),
+                item,
+            };
+            let stamped = run.out.tell(event);
+            run.record.event(stamped);
+        }
+    }
+    Ok(gathered)
+}
+
+fn item(include: &Include, index: u32) -> Item {
+    let var = include.vars.get("ansible_loop_var").map_or_else(|| "item".into(), Value::to_string);
+    Item { index, label: include.vars.get(var.as_str()).cloned().unwrap_or_default(), var }
+}
+
+/// The tasks of an include. Mistakes in what it brings end the run: they are mistakes of the playbook.
+fn plan(run: &Arc<Run>, play: &Arc<PlayState>, task: &Arc<TaskPlan>, include: &Include) -> Result<Vec<Node>, Halt> {
+    let mut mistakes = Vec::new();
+    let inherit = inside(task, include);
+    let (mut roles, mut handlers) = (Vec::new(), Vec::new());
+    let nodes = match task.kind {
+        Kind::IncludeRole => {
+            let options = role_options(task, include);
+            run.compiler.include_role(
+                &options,
+                &task.task.action.name.span,
+                &inherit,
+                &mut roles,
+                &mut handlers,
+                &mut mistakes,
+            )
+        }
+        _ => {
+            let path = std::path::Path::new(&include.target);
+            run.compiler.task_file(path, &inherit, &mut roles, &mut handlers, &mut mistakes)
+        }
+    };
+    mistakes.retain(|m| !m.warning);
+    if !mistakes.is_empty() {
+        return Err(Halt::Mistakes(mistakes));
+    }
+    play.brought(roles, handlers, is_public(task));
+    Ok(nodes)
+}
+
+/// What included tasks inherit: what stands around the include, and its variables.
+fn inside(task: &TaskPlan, include: &Include) -> Inherit {
+    let mut inherit = (*task.inherit).clone();
+    let index = include.item.map(|i| i.to_string()).unwrap_or_default();
+    let vars = short_digest(Value::dict(include.vars.clone()).to_string().as_bytes());
+    let mark = format!("{} {index} {vars}", include.target);
+    inherit.trail = inherit.trail.below(&mark, &mut Siblings::default());
+    let mut params = include.vars.clone();
+    // The include's own variables are rendered where they are used.
+    params.extend(task.task.common.vars.iter().map(|(k, v)| (k.clone(), v.clone())));
+    inherit.params.push(Arc::new(params));
+    inherit
+}
+
+fn role_options(task: &TaskPlan, include: &Include) -> RoleOptions {
+    let text = |name: &str| {
+        let arg = task.task.action.args.iter().find(|a| a.name.value == name);
+        let from_include = include.vars.get(format!("_include_{name}").as_str());
+        from_include.or_else(|| arg.map(|a| &a.value.value)).map(Value::to_string).unwrap_or_default()
+    };
+    RoleOptions {
+        name: include.target.clone(),
+        tasks_from: text("tasks_from"),
+        vars_from: text("vars_from"),
+        defaults_from: text("defaults_from"),
+        handlers_from: text("handlers_from"),
+    }
+}
+
+/// Whether the role's variables are seen by the rest of the play.
+fn is_public(task: &TaskPlan) -> bool {
+    let arg = task.task.action.args.iter().find(|a| a.name.value == "public");
+    arg.is_some_and(|a| crate::action::args::truth(&a.value.value).unwrap_or(false))
+}

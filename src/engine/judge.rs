@@ -1,0 +1,119 @@
+//! What a result means: `changed_when`, `failed_when`, `until`, and the one result that a loop's items make.
+
+use super::scope::TaskScope;
+use crate::model::outcome::{Outcome, Status};
+use crate::model::playbook::Written;
+use crate::model::value::Value;
+use crate::vars::template::{Templar, TemplateError};
+
+/// Whether all conditions hold; an empty list does.
+pub fn all(
+    templar: &Templar,
+    conditions: &[Written],
+    scope: &TaskScope,
+) -> Result<Result<(), Written>, Box<TemplateError>> {
+    for condition in conditions {
+        if let Value::List(list) = &condition.value {
+            for item in list.iter() {
+                let one = Written::new(item.clone(), condition.span.clone());
+                if !templar.condition(&one, scope)? {
+                    return Ok(Err(one));
+                }
+            }
+        } else if !templar.condition(condition, scope)? {
+            return Ok(Err(condition.clone()));
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// Applies `changed_when` and `failed_when` to a fresh result; `scope` already knows it under its registered name.
+pub fn judge(
+    templar: &Templar,
+    mut outcome: Outcome,
+    changed_when: &[Written],
+    failed_when: &[Written],
+    scope: &TaskScope,
+) -> Outcome {
+    if matches!(outcome.status, Status::Skipped | Status::Unreachable | Status::NotKnowable(_)) {
+        return outcome;
+    }
+    if !changed_when.is_empty() {
+        match all(templar, changed_when, scope) {
+            Ok(held) => outcome.changed = held.is_ok(),
+            Err(error) => return unjudged(outcome, "changed_when", &error),
+        }
+    }
+    if !failed_when.is_empty() {
+        match all(templar, failed_when, scope) {
+            Ok(held) => {
+                let failed = held.is_ok();
+                outcome.status = if failed { Status::Failed } else { Status::Ok };
+                outcome.data.insert("failed_when_result".into(), failed.into());
+            }
+            Err(error) => return unjudged(outcome, "failed_when", &error),
+        }
+    }
+    outcome
+}
+
+fn unjudged(outcome: Outcome, what: &str, error: &TemplateError) -> Outcome {
+    if let Some(why) = error.not_knowable() {
+        return Outcome { status: Status::NotKnowable(why.to_owned()), ..outcome };
+    }
+    let said = format!("{what}: {error}");
+    Outcome { status: Status::Failed, ..outcome }.msg(said)
+}
+
+/// A loop's items as one result: changed or failed if any was, skipped if all were.
+pub fn combine(items: &[(Value, String, Outcome)]) -> Outcome {
+    let outcomes = || items.iter().map(|(_, _, o)| o);
+    let failed = outcomes().any(|o| o.status == Status::Failed);
+    let unknowable = outcomes().find_map(|o| match &o.status {
+        Status::NotKnowable(why) => Some(why.clone()),
+        _ => None,
+    });
+    let skipped = !items.is_empty() && outcomes().all(|o| o.status == Status::Skipped);
+    let status = match unknowable {
+        _ if failed => Status::Failed,
+        Some(why) => Status::NotKnowable(why),
+        None if skipped || items.is_empty() => Status::Skipped,
+        None => Status::Ok,
+    };
+    let msg = match (&status, items.is_empty()) {
+        (_, true) => "No items in the list",
+        (Status::Failed, _) => "One or more items failed",
+        (Status::Skipped, _) => "All items skipped",
+        _ => "All items completed",
+    };
+    let results: Vec<Value> = items
+        .iter()
+        .map(|(item, var, outcome)| {
+            let mut d = outcome.registered();
+            d.insert("ansible_loop_var".into(), var.as_str().into());
+            d.insert(var.as_str().into(), item.clone());
+            Value::dict(d)
+        })
+        .collect();
+    let mut combined = Outcome { status, changed: outcomes().any(|o| o.changed), ..Outcome::default() }
+        .with("results", Value::list(results))
+        .msg(msg);
+    if items.is_empty() {
+        combined.data.insert("skipped_reason".into(), "No items in the list".into());
+    }
+    for outcome in outcomes() {
+        combined.facts.extend(outcome.facts.iter().map(|(k, v)| (k.clone(), v.clone())));
+    }
+    combined
+}
+
+/// The items of a list for `loop`; anything else is an error that says what it is.
+pub fn items(value: Value) -> Result<Vec<Value>, String> {
+    match value {
+        Value::List(list) => Ok(list.to_vec()),
+        other => Err(format!(
+            "Invalid data passed to 'loop', it requires a list, got this instead: {other}. Hint: if you passed a list/dict of just one \
+             element, try adding wantlist=True to your lookup invocation or use q/query instead of lookup."
+        )),
+    }
+}

@@ -1,0 +1,603 @@
+//! One batch of one play: its hosts in lockstep (`linear`) or each at its own pace (`free`, `host_pinned`), with
+//! handlers, includes, and what a failure of one means for the others.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use indexmap::{IndexMap, IndexSet};
+use tokio::sync::Semaphore;
+
+use super::cursor::{Caught, Cursor, Next};
+use super::execute;
+use super::include;
+use super::out::{Count, step_ref};
+use super::run::{Halt, Options, Run};
+use super::scope::TaskScope;
+use super::step::{Ended, Step};
+use crate::model::event::Event;
+use crate::model::outcome::{Consequence, Flow};
+use crate::model::value::{Dict, Value};
+use crate::plan::{PlayPlan, RolePlan, TaskPlan};
+
+/// A batch of a play, as its steps see it.
+pub struct PlayState {
+    pub plan: Arc<PlayPlan>,
+    /// Which play of the run, from 0, and which batch of it.
+    pub index: u32,
+    pub batch: u32,
+    /// Hosts of the batch, and of the whole play.
+    pub hosts: Vec<String>,
+    pub all_hosts: Vec<String>,
+    /// `vars_prompt`, and per host `vars_files`.
+    pub prompted: Arc<Dict>,
+    pub file_vars: HashMap<String, Arc<Dict>>,
+    /// Handlers and roles that are seen by now: the play's own, and what dynamic includes brought.
+    handlers: RwLock<Vec<Arc<TaskPlan>>>,
+    roles: RwLock<Vec<Arc<RolePlan>>>,
+    inner: Mutex<IndexMap<String, HostState>>,
+}
+
+/// Where one host of the batch stands.
+#[derive(Default)]
+struct HostState {
+    cursor: Cursor,
+    /// Failed or unreachable: what is left to it are `always` parts.
+    failed: bool,
+    unreachable: bool,
+    ended: bool,
+    notified: IndexSet<usize>,
+    visits: HashMap<String, u32>,
+    /// The failure that a rescue deals with.
+    failure: Option<(Value, Value)>,
+}
+
+/// How a batch ended.
+#[derive(Debug, Default)]
+pub struct BatchEnd {
+    pub failed: Vec<String>,
+    pub unreachable: Vec<String>,
+    /// The run goes on with no further play: `any_errors_fatal`, `max_fail_percentage`.
+    pub fatal: bool,
+    pub end_play: bool,
+}
+
+impl PlayState {
+    pub fn new(
+        plan: Arc<PlayPlan>,
+        (index, batch): (u32, u32),
+        (hosts, all_hosts): (Vec<String>, Vec<String>),
+        prompted: Arc<Dict>,
+        file_vars: HashMap<String, Arc<Dict>>,
+        nodes: Arc<Vec<crate::plan::Node>>,
+    ) -> PlayState {
+        let states = hosts
+            .iter()
+            .map(|h| (h.clone(), HostState { cursor: Cursor::new(nodes.clone()), ..HostState::default() }))
+            .collect();
+        let handlers = RwLock::new(plan.handlers.clone());
+        let roles = RwLock::new(plan.roles.clone());
+        PlayState {
+            plan,
+            index,
+            batch,
+            hosts,
+            all_hosts,
+            prompted,
+            file_vars,
+            handlers,
+            roles,
+            inner: Mutex::new(states),
+        }
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut IndexMap<String, HostState>) -> T) -> T {
+        f(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Hosts of the batch that are still in the play.
+    pub fn active(&self) -> Vec<String> {
+        self.with(|s| {
+            s.iter().filter(|(_, h)| !h.failed && !h.unreachable && !h.ended).map(|(n, _)| n.clone()).collect()
+        })
+    }
+
+    /// Hosts of the whole play that have not failed.
+    pub fn remaining(&self, run: &Run) -> Vec<String> {
+        let lost = self
+            .with(|s| s.iter().filter(|(_, h)| h.failed || h.unreachable).map(|(n, _)| n.clone()).collect::<Vec<_>>());
+        self.all_hosts.iter().filter(|h| !run.is_out(h) && !lost.contains(h)).cloned().collect()
+    }
+
+    /// The task and the result that a rescue deals with on a host.
+    pub fn failure(&self, host: &str) -> Option<(Value, Value)> {
+        self.with(|s| s.get(host).and_then(|h| h.failure.clone()))
+    }
+
+    /// Hosts that a result goes to: the step's own, or with `run_once` every host of the batch.
+    pub fn receivers(self: &Arc<Self>, run: &Arc<Run>, host: &str, task: &Arc<TaskPlan>) -> Vec<String> {
+        if self.runs_once(run, host, task) { self.active() } else { vec![host.to_owned()] }
+    }
+
+    fn runs_once(self: &Arc<Self>, run: &Arc<Run>, host: &str, task: &Arc<TaskPlan>) -> bool {
+        let once = |w| execute::truth(&run.templar, w, &TaskScope::new(run, self, host, task)).unwrap_or(false);
+        matches!(task.action().as_str(), "add_host" | "ansible.builtin.add_host" | "pause" | "ansible.builtin.pause")
+            || task.common.run_once.as_ref().is_some_and(once)
+    }
+
+    /// Roles whose defaults and variables the whole play sees.
+    pub fn roles(&self) -> Vec<Arc<RolePlan>> {
+        self.roles.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn handlers(&self) -> Vec<Arc<TaskPlan>> {
+        self.handlers.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes in what a dynamic include brought.
+    pub fn brought(&self, roles: Vec<Arc<RolePlan>>, handlers: Vec<Arc<TaskPlan>>, public: bool) {
+        let mut known = self.handlers.write().unwrap_or_else(PoisonError::into_inner);
+        for handler in handlers {
+            if !known.iter().any(|k| k.id == handler.id) {
+                known.push(handler);
+            }
+        }
+        if public {
+            self.roles.write().unwrap_or_else(PoisonError::into_inner).extend(roles);
+        }
+    }
+
+    fn visit(&self, host: &str, id: &str) -> u32 {
+        self.with(|s| {
+            let Some(state) = s.get_mut(host) else { return 0 };
+            let visit = state.visits.entry(id.to_owned()).or_default();
+            *visit += 1;
+            *visit - 1
+        })
+    }
+
+    /// Runs the batch to its end.
+    pub async fn drive(self: &Arc<Self>, run: &Arc<Run>) -> Result<BatchEnd, Halt> {
+        let fatal = match strategy(&self.plan, &run.options).as_str() {
+            "free" | "host_pinned" => self.free(run).await?,
+            "linear" | "debug" => self.linear(run).await?,
+            other => {
+                return Err(Halt::Refused(format!(
+                    "the strategy `{other}` is not known; linear, free and host_pinned are"
+                )));
+            }
+        };
+        Ok(self.end(fatal))
+    }
+
+    fn end(&self, fatal: bool) -> BatchEnd {
+        self.with(|s| BatchEnd {
+            failed: s.iter().filter(|(_, h)| h.failed).map(|(n, _)| n.clone()).collect(),
+            unreachable: s.iter().filter(|(_, h)| h.unreachable).map(|(n, _)| n.clone()).collect(),
+            fatal,
+            end_play: false,
+        })
+    }
+
+    /// All hosts at the same task, the hindmost first.
+    async fn linear(self: &Arc<Self>, run: &Arc<Run>) -> Result<bool, Halt> {
+        loop {
+            let nexts = self.nexts();
+            let Some((position, next)) = nexts.iter().map(|(_, p, n)| (p, n)).min_by(|a, b| a.0.cmp(b.0)) else {
+                return Ok(false);
+            };
+            let hosts: Vec<String> =
+                nexts.iter().filter(|(_, p, _)| p == position).map(|(h, _, _)| h.clone()).collect();
+            match next {
+                Next::Flush => {
+                    self.with(|s| hosts.iter().for_each(|h| s.get_mut(h).into_iter().for_each(|h| h.cursor.advance())));
+                    if self.flush(run, &hosts).await? {
+                        return Ok(true);
+                    }
+                }
+                Next::Task(task) => {
+                    let same = |h: &String| {
+                        nexts.iter().any(|(n, _, next)| n == h && matches!(next, Next::Task(t) if t.id == task.id))
+                    };
+                    let hosts: Vec<String> = hosts.into_iter().filter(same).collect();
+                    if self.round(run, task, &hosts).await? {
+                        return Ok(true);
+                    }
+                }
+                Next::End { .. } => return Ok(false),
+            }
+        }
+    }
+
+    /// What each host that is not through does next.
+    fn nexts(&self) -> Vec<(String, Vec<u32>, Next)> {
+        self.with(|s| {
+            let mut nexts = Vec::new();
+            for (name, host) in s.iter_mut() {
+                if host.ended || host.cursor.is_done() || host.unreachable {
+                    continue;
+                }
+                match host.cursor.peek() {
+                    Next::End { failed } => {
+                        host.failed |= failed;
+                        host.ended = true;
+                    }
+                    next => nexts.push((name.clone(), host.cursor.position(), next)),
+                }
+            }
+            nexts
+        })
+    }
+
+    /// One task on all hosts that are at it. True if the play is over for all.
+    async fn round(self: &Arc<Self>, run: &Arc<Run>, task: &Arc<TaskPlan>, hosts: &[String]) -> Result<bool, Halt> {
+        let Some(first) = hosts.first() else { return Ok(false) };
+        let once = self.runs_once(run, first, task);
+        let acting: Vec<String> = if once { vec![first.clone()] } else { hosts.to_vec() };
+        let name = run.task_name(self, first, task);
+        let visits: Vec<u32> = acting.iter().map(|h| self.visit(h, &task.id)).collect();
+        let fresh = acting.iter().zip(&visits).any(|(h, v)| !run.record.has_finished(h, &task.id, *v));
+        let number = run.out.next_step();
+        if fresh {
+            run.check_start()?;
+            run.step_mode(&name).await?;
+            if !is_silent(task) {
+                let mut reference = step_ref(task, &name, Some(number));
+                reference.handler = task.handler;
+                let event = run.out.tell(Event::TaskStarted { step: reference });
+                run.record.event(event);
+            }
+        }
+        let ended = self.together(run, task, &acting, &visits, &name).await?;
+        self.settle(run, task, hosts, once, &name, ended).await
+    }
+
+    /// The task on several hosts at once, at most as many as `forks` and `throttle` allow.
+    async fn together(
+        self: &Arc<Self>,
+        run: &Arc<Run>,
+        task: &Arc<TaskPlan>,
+        hosts: &[String],
+        visits: &[u32],
+        name: &str,
+    ) -> Result<Vec<(String, Ended)>, Halt> {
+        let throttle = hosts.first().map_or(0.0, |h| {
+            let scope = TaskScope::new(run, self, h, task);
+            execute::number(&run.templar, task.common.throttle.as_ref(), 0.0, &scope).unwrap_or(0.0)
+        });
+        let width = if throttle >= 1.0 { (throttle as usize).min(run.options.forks) } else { run.options.forks };
+        let gate = Arc::new(Semaphore::new(width.max(1)));
+        let mut running = FuturesUnordered::new();
+        for (host, visit) in hosts.iter().zip(visits) {
+            let gate = gate.clone();
+            running.push(async move {
+                let _permit = gate.acquire().await;
+                let step = Step::new(run, self, host, task, name, *visit);
+                (host.clone(), step.run().await)
+            });
+        }
+        let mut ended = Vec::new();
+        let mut halt = None;
+        while let Some((host, result)) = running.next().await {
+            match result {
+                Ok(end) => ended.push((host, end)),
+                // The others come to their end first: what is under way is not thrown away.
+                Err(h) => halt = Some(h),
+            }
+        }
+        match halt {
+            Some(halt) => Err(halt),
+            None => {
+                ended.sort_by_key(|(h, _)| hosts.iter().position(|x| x == h));
+                Ok(ended)
+            }
+        }
+    }
+
+    /// Moves every host on by what came of the task. True if the play is over for all.
+    async fn settle(
+        self: &Arc<Self>,
+        run: &Arc<Run>,
+        task: &Arc<TaskPlan>,
+        hosts: &[String],
+        once: bool,
+        name: &str,
+        ended: Vec<(String, Ended)>,
+    ) -> Result<bool, Halt> {
+        let mut fatal = false;
+        let mut flush = Vec::new();
+        let mut end_play = false;
+        let includes = include::gather(run, self, task, name, &ended)?;
+        for (host, end) in &ended {
+            let followers: Vec<String> = if once { hosts.to_vec() } else { vec![host.clone()] };
+            for notify in &end.notify {
+                self.notify(run, task, &followers, notify);
+            }
+            for consequence in &end.consequences {
+                match consequence {
+                    Consequence::Flow { flow } => match flow {
+                        Flow::FlushHandlers => flush.extend(followers.iter().cloned()),
+                        Flow::EndPlay | Flow::EndBatch => {
+                            end_play = true;
+                            self.with(|s| s.values_mut().filter(|h| !h.failed).for_each(|h| h.ended = true));
+                        }
+                        Flow::EndHost => self.with(|s| {
+                            for host in &followers {
+                                s.get_mut(host).into_iter().for_each(|h| h.ended = true);
+                            }
+                        }),
+                        Flow::EndRole => {}
+                        Flow::ClearFacts => followers.iter().for_each(|h| run.vars.clear_facts(h)),
+                        Flow::ClearHostErrors => self.clear_errors(run),
+                        Flow::RefreshInventory => run.refresh_inventory()?,
+                        Flow::ResetConnection => {
+                            for host in &followers {
+                                run.hosts.forget(host).await;
+                            }
+                        }
+                        Flow::Noop => {}
+                    },
+                    Consequence::Reborn { new_host_key: true, .. } => run.hosts.expect_new_key(host),
+                    _ => {}
+                }
+            }
+            let end_role = end.consequences.iter().any(|c| matches!(c, Consequence::Flow { flow: Flow::EndRole }));
+            for follower in &followers {
+                fatal |= self.move_on(run, task, name, follower, end, include::of(&includes, follower));
+                if end_role {
+                    self.leave_role(task, follower);
+                }
+            }
+        }
+        if !flush.is_empty() && self.flush(run, &flush).await? {
+            return Ok(true);
+        }
+        let too_many = self.too_many_failed(run, task, hosts);
+        if fatal || too_many {
+            self.fail_all();
+            // What is left are `always` parts.
+            return Ok(self.with(|s| s.values().all(|h| h.cursor.is_done() || h.ended || h.unreachable)));
+        }
+        Ok(end_play && self.active().is_empty())
+    }
+
+    /// Advances or fails one host. True if that is fatal to all.
+    fn move_on(
+        self: &Arc<Self>,
+        run: &Arc<Run>,
+        task: &Arc<TaskPlan>,
+        name: &str,
+        host: &str,
+        end: &Ended,
+        includes: Vec<(u32, Arc<Vec<crate::plan::Node>>)>,
+    ) -> bool {
+        let handler = task.handler;
+        if end.unreachable() {
+            self.with(|s| s.get_mut(host).into_iter().for_each(|h| h.unreachable = true));
+            return self.is_fatal(run, task, host);
+        }
+        if !end.failed() {
+            self.with(|s| {
+                let Some(state) = s.get_mut(host) else { return };
+                // A flushed handler runs outside of the host's own path.
+                if !handler || state.cursor_is_at(task) {
+                    state.cursor.advance();
+                }
+                state.cursor.include(includes);
+            });
+            return false;
+        }
+        let caught = self.with(|s| {
+            let state = s.get_mut(host)?;
+            if handler && !state.cursor_is_at(task) {
+                state.failed = true;
+                state.cursor.end();
+                return Some(Caught::Lost);
+            }
+            let caught = state.cursor.fail();
+            let task = crate::dict! {"name" => name, "action" => task.action(), "args" => Value::dict(Dict::new())};
+            let result = end.outcome.registered();
+            state.failure = Some((Value::dict(task), Value::dict(result)));
+            if caught == Caught::Lost {
+                state.failed = true;
+            }
+            Some(caught)
+        });
+        match caught {
+            Some(Caught::Rescued) => {
+                run.out.count(host, Count::Rescued);
+                false
+            }
+            _ => {
+                run.out.count(host, Count::Failed);
+                self.is_fatal(run, task, host)
+            }
+        }
+    }
+
+    fn leave_role(&self, task: &TaskPlan, host: &str) {
+        let Some(role) = &task.role else { return };
+        self.with(|s| {
+            if let Some(state) = s.get_mut(host) {
+                state.cursor.skip_while(|t| t.role.as_ref().is_some_and(|r| Arc::ptr_eq(r, role)));
+            }
+        });
+    }
+
+    fn is_fatal(self: &Arc<Self>, run: &Arc<Run>, task: &Arc<TaskPlan>, host: &str) -> bool {
+        let scope = TaskScope::new(run, self, host, task);
+        let fatal = task.common.any_errors_fatal.as_ref();
+        fatal.is_some_and(|w| execute::truth(&run.templar, w, &scope).unwrap_or(false))
+            || self.runs_once(run, host, task)
+    }
+
+    /// Whether more than `max_fail_percentage` of the batch has failed.
+    fn too_many_failed(self: &Arc<Self>, run: &Arc<Run>, task: &Arc<TaskPlan>, hosts: &[String]) -> bool {
+        let Some(written) = &self.plan.play.max_fail_percentage else { return false };
+        let Some(host) = hosts.first() else { return false };
+        let scope = TaskScope::new(run, self, host, task);
+        let Ok(most) = execute::number(&run.templar, Some(written), 100.0, &scope) else { return false };
+        self.with(|s| {
+            let lost = s.values().filter(|h| h.failed || h.unreachable).count();
+            lost > 0 && lost as f64 * 100.0 / s.len() as f64 > most
+        })
+    }
+
+    /// Takes every host out that is still in.
+    fn fail_all(&self) {
+        self.with(|s| {
+            for host in s.values_mut().filter(|h| !h.failed && !h.unreachable && !h.ended) {
+                host.cursor.fail();
+                host.failed = true;
+            }
+        });
+    }
+
+    fn clear_errors(&self, run: &Arc<Run>) {
+        self.with(|s| {
+            for (name, host) in s.iter_mut() {
+                host.failed = false;
+                host.unreachable = false;
+                run.revive(name);
+            }
+        });
+    }
+
+    fn notify(self: &Arc<Self>, run: &Arc<Run>, task: &TaskPlan, hosts: &[String], name: &str) {
+        let handlers = self.handlers();
+        let mut found: Vec<usize> = Vec::new();
+        let mut by_name = None;
+        for (i, handler) in handlers.iter().enumerate() {
+            let host = hosts.first().map_or("", String::as_str);
+            let scope = TaskScope::new(run, self, host, handler);
+            let own =
+                handler.written_name().and_then(|w| run.templar.render(&w.value, &scope).ok()).map(|v| v.to_string());
+            let full = handler.role.as_ref().zip(own.as_ref()).map(|(r, n)| format!("{} : {n}", r.name));
+            if own.as_deref() == Some(name) || full.as_deref() == Some(name) {
+                // Of several with one name the last defined wins.
+                by_name = Some(i);
+            }
+            let topics = handler.task.listen.iter().filter_map(|w| run.templar.render(&w.value, &scope).ok());
+            let listens = topics.flat_map(|v| match v {
+                Value::List(l) => l.to_vec(),
+                one => vec![one],
+            });
+            if listens.into_iter().any(|t| t.to_string() == name) {
+                found.push(i);
+            }
+        }
+        found.extend(by_name);
+        if found.is_empty() && !run.options.missing_handler_is_warning {
+            run.warn(&format!("{}: the handler `{name}` that was notified was not found in the play", task.place));
+        }
+        self.with(|s| {
+            for host in hosts {
+                if let Some(state) = s.get_mut(host) {
+                    state.notified.extend(found.iter().copied());
+                }
+            }
+        });
+    }
+
+    /// Runs notified handlers in the order of their definition, until none is left. True if the play is over for all.
+    async fn flush(self: &Arc<Self>, run: &Arc<Run>, hosts: &[String]) -> Result<bool, Halt> {
+        let mut at = 0;
+        loop {
+            let forced = run.forces_handlers(self);
+            let next = self.with(|s| {
+                let waiting = hosts
+                    .iter()
+                    .filter_map(|h| s.get(h))
+                    .filter(|h| !h.ended && !h.unreachable && (forced || !h.failed));
+                let all: Vec<usize> = waiting.flat_map(|h| h.notified.iter().copied()).collect();
+                all.iter().copied().filter(|i| *i >= at).min().or_else(|| all.iter().copied().min())
+            });
+            let Some(index) = next else { return Ok(false) };
+            at = index + 1;
+            let Some(handler) = self.handlers().get(index).cloned() else { return Ok(false) };
+            let due: Vec<String> = self.with(|s| {
+                let mut due = Vec::new();
+                for host in hosts {
+                    let Some(state) = s.get_mut(host) else { continue };
+                    if state.notified.shift_remove(&index)
+                        && !state.ended
+                        && !state.unreachable
+                        && (forced || !state.failed)
+                    {
+                        due.push(host.clone());
+                    }
+                }
+                due
+            });
+            if !due.is_empty() && Box::pin(self.round(run, &handler, &due)).await? {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Each host at its own pace.
+    async fn free(self: &Arc<Self>, run: &Arc<Run>) -> Result<bool, Halt> {
+        let gate = Arc::new(Semaphore::new(run.options.forks.max(1)));
+        let mut running: FuturesUnordered<_> = self
+            .hosts
+            .iter()
+            .map(|host| {
+                let gate = gate.clone();
+                async move {
+                    let _permit = gate.acquire().await;
+                    self.alone(run, host).await
+                }
+            })
+            .collect();
+        let mut halt = None;
+        let mut fatal = false;
+        while let Some(result) = running.next().await {
+            match result {
+                Ok(over) => fatal |= over,
+                Err(h) => halt = Some(h),
+            }
+        }
+        halt.map_or(Ok(fatal), Err)
+    }
+
+    async fn alone(self: &Arc<Self>, run: &Arc<Run>, host: &str) -> Result<bool, Halt> {
+        let one = [host.to_owned()];
+        loop {
+            let next = self.nexts().into_iter().find(|(h, _, _)| h == host);
+            match next {
+                None | Some((_, _, Next::End { .. })) => return Ok(false),
+                Some((_, _, Next::Flush)) => {
+                    self.with(|s| s.get_mut(host).into_iter().for_each(|h| h.cursor.advance()));
+                    self.flush(run, &one).await?;
+                }
+                Some((_, _, Next::Task(task))) => {
+                    if self.round(run, &task, &one).await? {
+                        return Ok(true);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl HostState {
+    fn cursor_is_at(&mut self, task: &TaskPlan) -> bool {
+        matches!(self.cursor.peek(), Next::Task(t) if t.id == task.id)
+    }
+}
+
+/// The strategy of a play, without its collection.
+fn strategy(plan: &PlayPlan, options: &Options) -> String {
+    let written = plan.play.strategy.as_ref().map_or_else(|| options.strategy.clone(), |w| w.value.to_string());
+    written.rsplit('.').next().unwrap_or_default().to_owned()
+}
+
+/// Whether each host goes at its own pace.
+pub fn is_free(plan: &PlayPlan, options: &Options) -> bool {
+    matches!(strategy(plan, options).as_str(), "free" | "host_pinned")
+}
+
+/// Tasks of which nothing is shown.
+fn is_silent(task: &TaskPlan) -> bool {
+    matches!(task.kind, crate::plan::Kind::Meta)
+}

@@ -1,0 +1,239 @@
+//! The engine's side of the journal: attempts are numbered, steps begun and ended are put on record, and what an earlier
+//! part of the run has on record is given back.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::action::module::Recovery;
+use crate::action::wire::Attempt;
+use crate::connection::Link;
+use crate::journal::key::StepKey;
+pub use crate::journal::key::StepPlace;
+use crate::journal::read::Answers;
+use crate::journal::record::{
+    Answer, Body, Decided, Finished as FinishedRecord, Gate, Ruling, Shown, Started, Verdict, worth_keeping,
+};
+use crate::journal::recover::Recovered;
+use crate::journal::writer::Writer;
+use crate::model::event::{self, Stamped, StepRef};
+use crate::model::outcome::{Consequence, Outcome};
+use crate::model::value::Value;
+
+use super::out::now;
+use super::run::{Halt, Run};
+use super::step::Step;
+
+/// What is kept of a step's end.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    pub outcome: Outcome,
+    pub ignored: bool,
+    pub consequences: Vec<Consequence>,
+    pub notify: Vec<String>,
+    /// Its items were put on record one by one, with their consequences.
+    pub looped: bool,
+}
+
+/// A run's record: nothing at all for a check run without a journal.
+pub struct Recorder {
+    writer: Option<Writer>,
+    earlier: Recovered,
+    answers: Option<Answers>,
+    /// Attempts whose end is not on record yet, so that it can name them.
+    begun: Mutex<HashMap<StepKey, Attempt>>,
+    /// Results that agents hold until they are durable here: of steps under way, and of steps whose end was handed over.
+    held: Mutex<HashMap<StepKey, Vec<(Link, Attempt)>>>,
+    handed_over: Mutex<Vec<(Link, Attempt)>>,
+    attempts: AtomicU64,
+}
+
+impl Recorder {
+    /// Records into `writer`; `earlier` and `answers` are what a resumed run has on record.
+    pub fn new(writer: Option<Writer>, earlier: Recovered, answers: Option<Answers>) -> Recorder {
+        let attempts = AtomicU64::new(earlier.last_attempt);
+        Recorder {
+            writer,
+            earlier,
+            answers,
+            begun: Mutex::default(),
+            held: Mutex::default(),
+            handed_over: Mutex::default(),
+            attempts,
+        }
+    }
+
+    /// What an earlier part has on record.
+    pub fn earlier(&self) -> &Recovered {
+        &self.earlier
+    }
+
+    /// The end of a step, if an earlier part has it on record and it can be read. One that was sealed and whose key is not
+    /// here counts as not ended.
+    pub fn finished(&self, place: &StepPlace) -> Option<Finished> {
+        let done = self.earlier.done(&place.key())?;
+        match self.answers.as_ref()?.answer(done) {
+            Ok(answer) => {
+                let looped = answer.outcome.data.contains_key("results") && place.item.is_none();
+                let ignored = answer.outcome.data.get("_ignored").is_some();
+                let mut outcome = answer.outcome;
+                outcome.data.shift_remove("_ignored");
+                Some(Finished { outcome, ignored, consequences: answer.consequences, notify: answer.notified, looped })
+            }
+            Err(error) => {
+                tracing::warn!("the result of {} on record cannot be used: {error}", place.key().as_str());
+                None
+            }
+        }
+    }
+
+    /// Whether an end is on record, without reading it.
+    pub fn has_finished(&self, host: &str, step: &str, visit: u32) -> bool {
+        let place = StepPlace { host: host.to_owned(), step: step.to_owned(), visit, ..StepPlace::default() };
+        self.earlier.done(&place.key()).is_some()
+    }
+
+    /// A step that was begun and has no end on record.
+    pub fn in_doubt(&self, place: &StepPlace) -> Option<&Started> {
+        self.earlier.in_doubt.get(&place.key())
+    }
+
+    /// Whether a step runs again after an attempt that may have run.
+    pub fn counts_as_changed(&self, place: &StepPlace) -> bool {
+        self.earlier.counts_as_changed(&place.key())
+    }
+
+    pub fn next_attempt(&self) -> Attempt {
+        self.attempts.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    /// Puts a step's beginning on record; durable when it returns. `verdict` goes with it, in the same commit.
+    pub async fn start(&self, begin: Begin<'_>, verdict: Option<Verdict>) -> Result<Attempt, Halt> {
+        let attempt = self.next_attempt();
+        let key = begin.place.key();
+        let started = Started {
+            key: key.clone(),
+            attempt,
+            host: begin.host.to_owned(),
+            step: begin.step.clone(),
+            fingerprint: begin.fingerprint.to_owned(),
+            recovery: begin.recovery,
+            boot_id: begin.agent.map(str::to_owned),
+            at: now(),
+        };
+        if let Ok(mut begun) = self.begun.lock() {
+            begun.insert(key, attempt);
+        }
+        let verdict = verdict.map(|v| Body::Verdict(Box::new(v)));
+        self.commit(verdict.into_iter().chain([Body::Started(Box::new(started))]).collect()).await?;
+        Ok(attempt)
+    }
+
+    /// Puts a step's end on record. It is durable before the next step begins, as that waits for its own record.
+    pub fn finish(&self, place: &StepPlace, fingerprint: &str, finished: &Finished, shown: Shown) {
+        let key = place.key();
+        let attempt = self.begun.lock().ok().and_then(|mut b| b.remove(&key));
+        let mut outcome = finished.outcome.clone();
+        if finished.ignored {
+            outcome.data.insert("_ignored".into(), true.into());
+        }
+        let answer = Answer { outcome, consequences: finished.consequences.clone(), notified: finished.notify.clone() };
+        let record = FinishedRecord::new(key, attempt, fingerprint, now(), answer).shown(shown);
+        self.note(Body::Finished(Box::new(record)));
+        let held = self.held.lock().ok().and_then(|mut h| h.remove(&place.key()));
+        if let (Some(held), Ok(mut over)) = (held, self.handed_over.lock()) {
+            over.extend(held);
+        }
+    }
+
+    /// An agent may forget a result once the end of its step is durable.
+    pub fn acknowledge_later(&self, place: &StepPlace, link: Link, attempt: Attempt) {
+        if let Ok(mut held) = self.held.lock() {
+            held.entry(place.key()).or_default().push((link, attempt));
+        }
+    }
+
+    /// Keeps an event that `show` needs and no other record tells.
+    pub fn event(&self, stamped: Stamped) {
+        if worth_keeping(&stamped.event) {
+            self.note(Body::Event(Box::new(stamped)));
+        }
+    }
+
+    /// How a step in doubt was settled.
+    pub fn verdict(place: &StepPlace, attempt: Attempt, ruling: Ruling, by: &str, text: &str) -> Verdict {
+        Verdict { key: place.key(), attempt, ruling, by: by.to_owned(), text: text.to_owned(), at: now() }
+    }
+
+    /// Puts something on record that a resume takes from there: durable when it returns.
+    pub async fn decide(&self, what: &str, value: Value, secret: bool) -> Result<(), Halt> {
+        let key = StepKey::run();
+        let decided = if secret { Decided::secret(key, what, value) } else { Decided::new(key, what, value) };
+        self.commit(vec![Body::Decided(Box::new(decided))]).await
+    }
+
+    /// What an earlier part decided.
+    pub fn decided(&self, what: &str) -> Option<Value> {
+        let decided = self.earlier.decided.get(&(StepKey::run(), what.to_owned()))?;
+        self.answers.as_ref()?.decided(decided).ok()
+    }
+
+    pub fn note(&self, body: Body) {
+        if let Some(writer) = &self.writer {
+            writer.note(body);
+        }
+    }
+
+    pub async fn commit(&self, bodies: Vec<Body>) -> Result<(), Halt> {
+        // What was handed over before this commit is durable after it.
+        let over = self.handed_over.lock().map(|mut o| std::mem::take(&mut *o)).unwrap_or_default();
+        if let Some(writer) = &self.writer {
+            writer.commit(bodies).await.map_err(|e| Halt::Journal(e.to_string()))?;
+        }
+        for (link, attempt) in over {
+            link.acknowledge(attempt);
+        }
+        Ok(())
+    }
+
+    /// Ends the record of this part.
+    pub fn close(&self) -> Result<(), Halt> {
+        match self.writer.clone() {
+            Some(writer) => writer.close().map(|_| ()).map_err(|e| Halt::Journal(e.to_string())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A step about to begin.
+pub struct Begin<'a> {
+    pub place: &'a StepPlace,
+    pub step: &'a StepRef,
+    pub host: &'a str,
+    pub fingerprint: &'a str,
+    pub recovery: Recovery,
+    /// Who serves it there: another agent's `never seen` proves nothing.
+    pub agent: Option<&'a str>,
+}
+
+/// Puts a gate's answer on record; durable when it returns.
+pub async fn gate(
+    run: &Run,
+    step: &Step<'_>,
+    gate: &event::Gate,
+    answer: &str,
+    by: &str,
+    accepted: bool,
+) -> Result<(), Halt> {
+    let record = Gate {
+        key: step.place(None).key(),
+        host: step.host.to_owned(),
+        step: step.reference.clone(),
+        gate: gate.clone(),
+        answer: answer.to_owned(),
+        by: by.to_owned(),
+        accepted,
+        at: now(),
+    };
+    run.record.commit(vec![Body::Gate(Box::new(record))]).await
+}

@@ -1,0 +1,688 @@
+//! A run: what it shares between its plays and steps, and the way from its first play to its end.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use super::hosts::Hosts;
+use super::out::{Count, Out, now};
+use super::play::PlayState;
+use super::record::{Finished, Recorder};
+use super::scope::TaskScope;
+use super::stop::Stop;
+use super::store::Store;
+use crate::action::engine_side::{ActionEntry, Content, Found};
+use crate::action::module::{Failure, Recovery};
+use crate::journal::record::{Body, End as EndRecord};
+use crate::model::event::{End, Event};
+use crate::model::inventory::Inventory;
+use crate::model::mistake::Mistake;
+use crate::model::outcome::Status;
+use crate::model::secret::Secret;
+use crate::model::value::{Dict, Key, Value};
+use crate::parse;
+use crate::plan::compile::Compiler;
+use crate::plan::{Node, Plan, PlayPlan, TaskPlan, pattern};
+use crate::vars::template::{Templar, TemplateError};
+
+/// What the command line says.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub check: bool,
+    pub diff: bool,
+    pub forks: usize,
+    pub verbosity: u8,
+    pub strategy: String,
+    pub limit: Option<String>,
+    pub become_: bool,
+    pub become_user: String,
+    pub become_method: String,
+    pub become_password: Option<Secret>,
+    pub remote_user: Option<String>,
+    pub connection_password: Option<Secret>,
+    pub private_key: Option<PathBuf>,
+    pub connection: Option<String>,
+    pub ssh_args: Vec<String>,
+    pub host_key_checking: bool,
+    /// Seconds to connect.
+    pub timeout: u64,
+    /// Seconds for one task; 0 for no limit of its own.
+    pub task_timeout: u64,
+    /// Seconds to wait for a host whose link was lost.
+    pub link_timeout: u64,
+    pub force_handlers: bool,
+    pub gather_facts: bool,
+    pub missing_handler_is_warning: bool,
+    pub start_at: Option<String>,
+    pub step: bool,
+    /// `--yes`: gates are answered beforehand.
+    pub yes: bool,
+    /// `--in-doubt run|ran`: how a step is settled that only the operator can settle.
+    pub in_doubt: Option<String>,
+    /// Who drives the run: `ops@jump1`.
+    pub operator: String,
+    pub inventory_sources: Vec<String>,
+    pub config_file: Option<String>,
+}
+
+/// Why a run goes no further.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Halt {
+    #[error("{0}")]
+    Stopped(String),
+    #[error("the journal cannot be written: {0}")]
+    Journal(String),
+    #[error("the gate \"{0}\" was not answered: there is no terminal")]
+    Unanswered(String),
+    #[error("the gate \"{0}\" was not passed")]
+    GateRefused(String),
+    #[error("a step is in doubt: {0}")]
+    InDoubt(String),
+    #[error("the link to {host} was lost while a step was under way, and did not come back: {why}")]
+    Lost { host: String, why: String },
+    #[error("{} mistakes in what was included", .0.len())]
+    Mistakes(Vec<Mistake>),
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Everything that the steps of a run share.
+pub struct Run {
+    pub id: String,
+    pub options: Options,
+    pub compiler: Compiler,
+    pub templar: Arc<Templar>,
+    pub inventory: RwLock<Inventory>,
+    pub vars: Store,
+    pub record: Recorder,
+    pub out: Out,
+    pub hosts: Hosts,
+    pub stop: Stop,
+    /// Asks the person at the terminal; none where there is none.
+    pub asker: Option<Box<dyn Asker>>,
+    /// Hosts that failed or were lost in a play are out of the later ones.
+    out_of_run: Mutex<HashSet<String>>,
+    stats: Mutex<Vec<(String, Value)>>,
+    warned: Mutex<HashSet<String>>,
+    cwd: PathBuf,
+}
+
+/// Someone who answers questions.
+pub trait Asker: Send + Sync {
+    /// Shows a prompt and takes a line; `None` at the end of input.
+    fn ask(&self, prompt: &str, echo: bool) -> std::io::Result<Option<String>>;
+}
+
+/// How a run ended, for the exit code.
+#[derive(Debug)]
+pub struct Ended {
+    pub end: End,
+    pub failed: bool,
+    pub unreachable: bool,
+    pub changed: bool,
+    pub halt: Option<Halt>,
+    /// No play matched any host.
+    pub nothing_matched: bool,
+}
+
+impl Run {
+    #[allow(clippy::too_many_arguments)] // the parts of a run, each used once, by the command line
+    pub fn new(
+        id: String,
+        options: Options,
+        compiler: Compiler,
+        inventory: Inventory,
+        record: Recorder,
+        out: Out,
+        hosts: Hosts,
+        asker: Option<Box<dyn Asker>>,
+    ) -> Arc<Run> {
+        Arc::new(Run {
+            id,
+            templar: compiler.templar.clone(),
+            options,
+            compiler,
+            inventory: RwLock::new(inventory),
+            vars: Store::default(),
+            record,
+            out,
+            hosts,
+            stop: Stop::default(),
+            asker,
+            out_of_run: Mutex::default(),
+            stats: Mutex::default(),
+            warned: Mutex::default(),
+            cwd: std::env::current_dir().unwrap_or_default(),
+        })
+    }
+
+    /// Runs a plan to its end, and says how it ended.
+    pub async fn drive(self: &Arc<Run>, plan: &Plan) -> Ended {
+        let mut matched = false;
+        let result = self.plays(plan, &mut matched).await;
+        let stats = self.out.stats();
+        let (failed, unreachable) = (stats.iter().any(|s| s.failed > 0), stats.iter().any(|s| s.unreachable > 0));
+        let changed = stats.iter().any(|s| s.changed > 0);
+        let halt = result.err();
+        let end = match &halt {
+            Some(Halt::Journal(why)) => End::Broken(why.clone()),
+            Some(halt) => End::Stopped(halt.to_string()),
+            None if failed || unreachable => End::Failed,
+            None => End::Completed,
+        };
+        // Results are durable before their agents leave.
+        let durable = self.record.commit(Vec::new()).await;
+        self.hosts.close(halt.is_none() && durable.is_ok()).await;
+        let next = self.next_steps(&end, halt.as_ref());
+        let done = self.out.tell(Event::RunDone {
+            run: self.id.clone(),
+            end: end.clone(),
+            stats: stats.clone(),
+            custom_stats: self.stats.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            check: self.options.check.then(|| self.out.coverage()),
+            next,
+        });
+        self.record.event(done);
+        let tasks = self.out.steps();
+        self.record.note(Body::End(Box::new(EndRecord { end: end.clone(), at: now(), stats, tasks })));
+        let closed = self.record.close().err();
+        self.out.finish();
+        let halt = halt.or(closed);
+        Ended { end, failed, unreachable, changed, halt, nothing_matched: !matched }
+    }
+
+    async fn plays(self: &Arc<Run>, plan: &Plan, matched: &mut bool) -> Result<(), Halt> {
+        let mut playbook = String::new();
+        for (index, play) in plan.plays.iter().enumerate() {
+            if play.playbook != playbook {
+                playbook.clone_from(&play.playbook);
+                self.out.tell(Event::PlaybookStarted { playbook: playbook.clone() });
+            }
+            if !self.play(index as u32, play, matched).await? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// One play with all its batches. False if the run shall go no further.
+    async fn play(self: &Arc<Run>, index: u32, plan: &Arc<PlayPlan>, matched: &mut bool) -> Result<bool, Halt> {
+        let found = self.play_hosts(plan)?;
+        let started = |hosts: Vec<String>| Event::PlayStarted {
+            name: crate::plan::compile::play_name(&plan.play),
+            place: plan.play.span.place(),
+            hosts,
+            free: crate::engine::play::is_free(plan, &self.options),
+        };
+        *matched |= !found.is_empty();
+        let lost = self.out_of_run.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let hosts: Vec<String> = found.iter().filter(|h| !lost.contains(*h)).cloned().collect();
+        if hosts.is_empty() {
+            let event = self.out.tell(started(Vec::new()));
+            self.record.event(event);
+            let event = self.out.tell(Event::NoHosts { matched_none: found.is_empty() });
+            self.record.event(event);
+            return Ok(found.is_empty());
+        }
+        let prompted = Arc::new(self.prompts(index, plan).await?);
+        let nodes = Arc::new(self.with_facts(plan));
+        let sizes = self.batches(plan, hosts.len())?;
+        let mut rest = hosts.as_slice();
+        for (batch, size) in sizes.into_iter().enumerate() {
+            let (now, later) = rest.split_at(size.min(rest.len()));
+            rest = later;
+            if now.is_empty() {
+                break;
+            }
+            let event = self.out.tell(started(now.to_vec()));
+            self.record.event(event);
+            let names = (now.to_vec(), hosts.clone());
+            let file_vars = self.file_vars(plan, &prompted, now)?;
+            let state =
+                PlayState::new(plan.clone(), (index, batch as u32), names, prompted.clone(), file_vars, nodes.clone());
+            let end = Arc::new(state).drive(self).await?;
+            let out: Vec<String> = end.failed.iter().chain(&end.unreachable).cloned().collect();
+            let all_lost = out.len() == now.len();
+            self.out_of_run.lock().unwrap_or_else(PoisonError::into_inner).extend(out);
+            if end.fatal || all_lost {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The play's hosts: its pattern within `--limit`.
+    fn play_hosts(&self, plan: &PlayPlan) -> Result<Vec<String>, Halt> {
+        let scope = Extra(&self.compiler.extra);
+        let written = self.templar.render(&plan.play.hosts.value, &scope).map_err(|e| Halt::Refused(e.to_string()))?;
+        let patterns: Vec<String> = match written {
+            Value::List(list) => list.iter().map(Value::to_string).collect(),
+            one => vec![one.to_string()],
+        };
+        let mut inventory = self.inventory.write().unwrap_or_else(PoisonError::into_inner);
+        implicit_localhost(&patterns, &mut inventory);
+        let find = |p: &[String], i: &Inventory| pattern::matches(p, i).map_err(|e| Halt::Refused(e.to_string()));
+        let found = find(&patterns, &inventory)?;
+        for part in &found.unmatched {
+            self.warn(&format!("Could not match supplied host pattern, ignoring: {part}"));
+        }
+        let mut hosts = found.hosts;
+        if let Some(limit) = &self.options.limit {
+            let within = find(std::slice::from_ref(limit), &inventory)?.hosts;
+            hosts.retain(|h| within.contains(h));
+        }
+        match plan.play.order.as_ref().map(|w| w.value.to_string()).as_deref() {
+            Some("sorted") => hosts.sort(),
+            Some("reverse_sorted") => {
+                hosts.sort();
+                hosts.reverse();
+            }
+            Some("reverse_inventory") => hosts.reverse(),
+            Some("shuffle") => {
+                hosts.sort_by_key(|h| crate::plan::identity::short_digest(format!("{}{h}", self.id).as_bytes()))
+            }
+            _ => {}
+        }
+        Ok(hosts)
+    }
+
+    /// The play's tasks, with the gathering of facts before them if it is wanted.
+    fn with_facts(&self, plan: &PlayPlan) -> Vec<Node> {
+        let wanted = match &plan.play.gather_facts {
+            Some(w) => crate::action::args::truth(&w.value).unwrap_or(self.options.gather_facts),
+            None => self.options.gather_facts,
+        };
+        let mut nodes = plan.nodes.clone();
+        if wanted {
+            nodes.insert(0, Node::Task(Arc::new(self.compiler.gathering(plan))));
+        }
+        nodes
+    }
+
+    /// Sizes of the batches that `serial` asks for.
+    fn batches(&self, plan: &PlayPlan, hosts: usize) -> Result<Vec<usize>, Halt> {
+        let mut sizes = Vec::new();
+        for written in &plan.play.serial {
+            let value = self
+                .templar
+                .render(&written.value, &Extra(&self.compiler.extra))
+                .map_err(|e| Halt::Refused(e.to_string()))?;
+            let each = match value {
+                Value::List(list) => list.to_vec(),
+                one => vec![one],
+            };
+            for size in each {
+                let text = size.to_string();
+                let number = match text.trim().strip_suffix('%') {
+                    Some(percent) => percent.parse::<f64>().ok().map(|p| ((p / 100.0 * hosts as f64) as usize).max(1)),
+                    None => text.trim().parse::<usize>().ok(),
+                };
+                let Some(number) = number else {
+                    return Err(Halt::Refused(format!(
+                        "{}: `serial` must be numbers or percentages, not `{text}`",
+                        written.span.place()
+                    )));
+                };
+                sizes.push(number);
+            }
+        }
+        let mut left = hosts;
+        let mut batches = Vec::new();
+        let mut at = 0;
+        while left > 0 {
+            let size = sizes.get(at).or(sizes.last()).copied().filter(|s| *s > 0).unwrap_or(left).min(left);
+            batches.push(size);
+            left -= size;
+            at += 1;
+        }
+        Ok(batches)
+    }
+
+    /// Asks for `vars_prompt`, unless extra variables or an earlier part of the run have the answer.
+    async fn prompts(&self, index: u32, plan: &PlayPlan) -> Result<Dict, Halt> {
+        let mut answers = Dict::new();
+        for prompt in &plan.play.vars_prompt {
+            if self.compiler.extra.contains_key(prompt.name.as_str()) {
+                continue;
+            }
+            let what = format!("prompt:{index}:{}", prompt.name);
+            if let Some(value) = self.record.decided(&what) {
+                answers.insert(Key::from(prompt.name.as_str()), value);
+                continue;
+            }
+            let text = |w: &Option<crate::model::playbook::Written>| w.as_ref().map(|w| w.value.to_string());
+            let default = text(&prompt.default);
+            let asked = text(&prompt.prompt).unwrap_or_else(|| prompt.name.clone());
+            let shown = default.as_ref().map_or_else(|| asked.clone(), |d| format!("{asked} [{d}]"));
+            let typed = loop {
+                let Some(first) = self.ask(&format!("{shown}: "), !prompt.private).await? else { break None };
+                if prompt.confirm
+                    && self.ask(&format!("confirm {shown}: "), !prompt.private).await?.as_deref()
+                        != Some(first.as_str())
+                {
+                    self.warn("***** VALUES ENTERED DO NOT MATCH ****");
+                    continue;
+                }
+                break Some(first);
+            };
+            let answer = typed.filter(|t| !t.is_empty()).or(default).unwrap_or_default();
+            let value = Value::str(&answer);
+            if prompt.private {
+                self.out.mask.learn(&Secret::new(answer));
+            }
+            self.record.decide(&what, value.clone(), prompt.private).await?;
+            answers.insert(Key::from(prompt.name.as_str()), value);
+        }
+        Ok(answers)
+    }
+
+    /// `vars_files` of a play, for each host: names may use its variables.
+    fn file_vars(
+        self: &Arc<Run>,
+        plan: &Arc<PlayPlan>,
+        prompted: &Arc<Dict>,
+        hosts: &[String],
+    ) -> Result<HashMap<String, Arc<Dict>>, Halt> {
+        let mut all = HashMap::new();
+        if plan.play.vars_files.is_empty() {
+            return Ok(all);
+        }
+        for host in hosts {
+            let names = (vec![host.clone()], hosts.to_vec());
+            let bare = PlayState::new(plan.clone(), (0, 0), names, prompted.clone(), HashMap::new(), Arc::default());
+            let scope = TaskScope::of_host(self, Some(&Arc::new(bare)), host);
+            let mut vars = Dict::new();
+            for written in &plan.play.vars_files {
+                let refused = |e: String| Halt::Refused(format!("{}: {e}", written.span.place()));
+                let choices = match self.templar.render(&written.value, &scope) {
+                    Ok(Value::List(list)) => list.to_vec(),
+                    Ok(one) => vec![one],
+                    Err(error) => return Err(refused(error.to_string())),
+                };
+                let search = [plan.dir.clone()];
+                let found = choices.iter().find_map(|c| self.compiler.find("vars", &c.to_string(), &search));
+                let Some(path) = found else {
+                    let names: Vec<String> = choices.iter().map(Value::to_string).collect();
+                    return Err(refused(format!("vars file {} was not found", names.join(" or "))));
+                };
+                let read = parse::vars_file::vars_file(&*self.compiler.files, &path, &self.compiler.vault);
+                vars.extend(read.map_err(|m| refused(m.message))?);
+            }
+            all.insert(host.clone(), Arc::new(vars));
+        }
+        Ok(all)
+    }
+
+    /// An error unless new steps may begin.
+    pub fn check_start(&self) -> Result<(), Halt> {
+        if self.stop.may_start() { Ok(()) } else { Err(Halt::Stopped("stopped by the operator".into())) }
+    }
+
+    /// Sleeps, unless the run is stopped.
+    pub async fn sleep(&self, time: Duration) -> Result<(), Halt> {
+        if time.is_zero() {
+            return Ok(());
+        }
+        tokio::select! {
+            () = tokio::time::sleep(time) => Ok(()),
+            () = self.stop.asked() => Err(Halt::Stopped("stopped by the operator".into())),
+        }
+    }
+
+    /// Asks at the terminal; `None` without one.
+    pub async fn ask(&self, prompt: &str, echo: bool) -> Result<Option<String>, Halt> {
+        match &self.asker {
+            None => Ok(None),
+            Some(asker) => tokio::task::block_in_place(|| asker.ask(prompt, echo))
+                .map_err(|e| Halt::Stopped(format!("no answer: {e}"))),
+        }
+    }
+
+    /// `--step`: asks before a task.
+    pub async fn step_mode(&self, name: &str) -> Result<(), Halt> {
+        if !self.options.step {
+            return Ok(());
+        }
+        let answer = self.ask(&format!("Perform task: {name} (N)o/(y)es/(c)ontinue: "), true).await?;
+        match answer.as_deref().map(|a| a.trim().to_lowercase()).as_deref() {
+            Some("y" | "yes" | "c" | "continue") => Ok(()),
+            _ => Err(Halt::Stopped(format!("stopped before the task {name}"))),
+        }
+    }
+
+    /// Tells a warning, once each.
+    pub fn warn(&self, text: &str) {
+        let new = self.warned.lock().unwrap_or_else(PoisonError::into_inner).insert(text.to_owned());
+        if new {
+            let event = self.out.tell(Event::Warning { text: self.out.mask.text(text) });
+            self.record.event(event);
+        }
+    }
+
+    /// The task's name with its role, rendered as far as it can be.
+    pub fn task_name(self: &Arc<Run>, play: &Arc<PlayState>, host: &str, task: &Arc<TaskPlan>) -> String {
+        let scope = TaskScope::new(self, play, host, task);
+        let name = match task.written_name() {
+            Some(written) => {
+                self.templar.render(&written.value, &scope).unwrap_or_else(|_| written.value.clone()).to_string()
+            }
+            None => task.action(),
+        };
+        let name = self.out.mask.text(&name);
+        match &task.role {
+            Some(role) => format!("{} : {name}", role.name),
+            None => name,
+        }
+    }
+
+    /// Counts a step's end for the recap, and in a check run for its coverage.
+    pub fn count_result(&self, host: &str, task: &TaskPlan, name: &str, finished: &Finished) {
+        let outcome = &finished.outcome;
+        let count = |c| self.out.count(host, c);
+        match &outcome.status {
+            Status::Ok => {
+                count(Count::Ok);
+                if outcome.changed {
+                    count(Count::Changed);
+                }
+            }
+            Status::Skipped | Status::NotKnowable(_) => count(Count::Skipped),
+            Status::Failed if finished.ignored => {
+                count(Count::Ok);
+                count(Count::Ignored);
+                if outcome.changed {
+                    count(Count::Changed);
+                }
+            }
+            // Counted when it is known whether a rescue catches it.
+            Status::Failed => {}
+            Status::Unreachable if finished.ignored => {
+                count(Count::Skipped);
+                count(Count::Ignored);
+            }
+            Status::Unreachable => count(Count::Unreachable),
+        }
+        if self.options.check && outcome.status != Status::Skipped {
+            self.out.decided(&task.place, name, outcome);
+        }
+    }
+
+    pub fn forces_handlers(self: &Arc<Run>, play: &Arc<PlayState>) -> bool {
+        let written = play.plan.play.force_handlers.as_ref();
+        let forced = written.and_then(|w| self.templar.render(&w.value, &Extra(&self.compiler.extra)).ok());
+        self.options.force_handlers || forced.is_some_and(|v| crate::action::args::truth(&v).unwrap_or(false))
+    }
+
+    /// A host that had failed takes part again (`clear_host_errors`).
+    pub fn revive(&self, host: &str) {
+        self.out_of_run.lock().unwrap_or_else(PoisonError::into_inner).remove(host);
+    }
+
+    /// Whether a host is out for the rest of the run.
+    pub fn is_out(&self, host: &str) -> bool {
+        self.out_of_run.lock().unwrap_or_else(PoisonError::into_inner).contains(host)
+    }
+
+    pub fn add_host(&self, name: &str, groups: &[String], vars: &Dict) {
+        let mut inventory = self.inventory.write().unwrap_or_else(PoisonError::into_inner);
+        inventory.host_mut(name).vars.extend(vars.iter().map(|(k, v)| (k.clone(), v.clone())));
+        groups.iter().for_each(|g| inventory.add_to_group(name, g));
+    }
+
+    pub fn group_by(&self, host: &str, group: &str, parents: &[String]) {
+        let mut inventory = self.inventory.write().unwrap_or_else(PoisonError::into_inner);
+        inventory.add_to_group(host, group);
+        for parent in parents.iter().filter(|p| *p != "all") {
+            inventory.group_mut(parent).children.insert(group.to_owned());
+        }
+    }
+
+    /// `set_stats`: added to what is there, as Ansible adds.
+    pub fn add_stats(&self, host: &str, data: &Dict, per_host: bool, aggregate: bool) {
+        let mut stats = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
+        for (key, value) in data {
+            let name = if per_host { format!("{host}: {key}") } else { key.to_string() };
+            match stats.iter_mut().find(|(n, _)| *n == name) {
+                Some((_, old)) if aggregate => *old = added(old, value),
+                Some((_, old)) => *old = value.clone(),
+                None => stats.push((name, value.clone())),
+            }
+        }
+    }
+
+    pub fn refresh_inventory(&self) -> Result<(), Halt> {
+        let mut mistakes = Vec::new();
+        let fresh = parse::inventory::load(
+            &self.options.inventory_sources,
+            &*self.compiler.files,
+            &self.compiler.vault,
+            &mut mistakes,
+        );
+        mistakes.retain(|m| !m.warning);
+        if !mistakes.is_empty() {
+            return Err(Halt::Mistakes(mistakes));
+        }
+        *self.inventory.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(())
+    }
+
+    /// `groups`: names of hosts by group.
+    pub fn groups(&self) -> Value {
+        let inventory = self.inventory.read().unwrap_or_else(PoisonError::into_inner);
+        let hosts = |g: &String| -> Value { inventory.hosts_of(g).into_iter().collect() };
+        Value::dict(inventory.groups.keys().map(|g| (Key::from(g.as_str()), hosts(g))).collect())
+    }
+
+    pub fn inventory_dir(&self) -> Option<PathBuf> {
+        let first = Path::new(self.options.inventory_sources.first()?);
+        if first.is_dir() { Some(first.to_owned()) } else { first.parent().map(Path::to_owned) }
+    }
+
+    /// A path as seen from the root; one of the built-in set stays as it is.
+    pub fn absolute(&self, path: &Path) -> PathBuf {
+        if path.exists() { self.cwd.join(path).components().collect() } else { path.to_owned() }
+    }
+
+    /// Finds a file of a role or play.
+    pub fn find(&self, kind: &str, name: &str, search: &[PathBuf]) -> Result<Found, Failure> {
+        let Some(path) = self.compiler.find(kind, name, search) else {
+            let looked: Vec<String> = search.iter().map(|d| d.display().to_string()).collect();
+            return Err(Failure::new(format!(
+                "could not find `{name}`; looked in {} and their `{kind}` folders",
+                looked.join(", ")
+            )));
+        };
+        let shown = path.display().to_string();
+        if path.exists() {
+            return Ok(Found { name: shown, content: Content::File(path) });
+        }
+        let bytes = self.compiler.files.read(&path).map_err(|e| Failure::new(format!("reading {shown}: {e}")))?;
+        Ok(Found { name: shown, content: Content::Bytes(bytes.into()) })
+    }
+
+    /// Variables in a file.
+    pub fn vars_file(&self, file: &Found) -> Result<Dict, Failure> {
+        let path = Path::new(&file.name);
+        parse::vars_file::vars_file(&*self.compiler.files, path, &self.compiler.vault)
+            .map_err(|m| Failure::new(m.message))
+    }
+
+    /// Renders the text of a template file.
+    pub fn render_file(
+        &self,
+        name: &str,
+        text: &str,
+        options: &Dict,
+        search: &[PathBuf],
+        scope: &TaskScope,
+    ) -> Result<String, Box<TemplateError>> {
+        self.templar.render_text(text, &super::text::options(name, options, search), scope)
+    }
+
+    /// Whether a host stands in the inventory.
+    pub fn knows(&self, host: &str) -> bool {
+        self.inventory.read().unwrap_or_else(PoisonError::into_inner).hosts.contains_key(host)
+    }
+
+    /// What becomes of an action whose end is not known: those that only ask or wait are run again; what they call on the
+    /// host is settled call by call.
+    pub fn recovery_of(&self, action: &ActionEntry) -> Recovery {
+        match action.names[0] {
+            "script" | "raw" | "reboot" => Recovery::Ask,
+            _ => Recovery::Again,
+        }
+    }
+
+    fn next_steps(&self, end: &End, halt: Option<&Halt>) -> Vec<String> {
+        if self.options.check || (matches!(end, End::Completed) && halt.is_none()) {
+            return Vec::new();
+        }
+        vec![
+            format!("stx-upgrade resume {}     goes on where it stands", self.id),
+            format!("stx-upgrade show {}       tells what happened", self.id),
+        ]
+    }
+}
+
+/// Extra variables alone: what a play's own keywords may use.
+struct Extra<'a>(&'a Dict);
+
+impl crate::vars::template::Scope for Extra<'_> {
+    fn get(&self, name: &str) -> Option<Value> {
+        self.0.get(name).cloned()
+    }
+
+    fn names(&self) -> Vec<Arc<str>> {
+        self.0.keys().filter_map(|k| k.as_str().map(Arc::from)).collect()
+    }
+}
+
+/// `localhost` may be named without standing in the inventory.
+fn implicit_localhost(patterns: &[String], inventory: &mut Inventory) {
+    let names = ["localhost", "127.0.0.1", "::1"];
+    for name in names {
+        let named = patterns.iter().flat_map(|p| p.split([',', ':'])).any(|p| p.trim() == name)
+            || patterns.iter().any(|p| p == name);
+        if named && !inventory.hosts.contains_key(name) {
+            let host = inventory.host_mut(name);
+            host.implicit = true;
+            host.vars.insert("ansible_connection".into(), "local".into());
+        }
+    }
+}
+
+fn added(old: &Value, new: &Value) -> Value {
+    match (old, new) {
+        (Value::Int(a), Value::Int(b)) => Value::Int(a + b),
+        (Value::Float(a), Value::Float(b)) => Value::Float(a + b),
+        (Value::Str(a), Value::Str(b)) => Value::str(format!("{a}{b}")),
+        (Value::List(a), Value::List(b)) => Value::list(a.iter().chain(b.iter()).cloned().collect()),
+        (Value::Dict(a), Value::Dict(b)) => {
+            let mut both = (**a).clone();
+            both.extend(b.iter().map(|(k, v)| (k.clone(), v.clone())));
+            Value::dict(both)
+        }
+        _ => new.clone(),
+    }
+}

@@ -1,0 +1,438 @@
+//! The life of one task on one host: condition, loop, attempts, judgement, and what is kept of it. The journal is
+//! asked first: a step that has ended before is answered from it, and nothing is sent.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::execute::{self, Done};
+use super::judge;
+use super::looping::{self, LoopItem};
+use super::out::step_ref;
+use super::play::PlayState;
+use super::record::{Finished, StepPlace};
+use super::run::{Halt, Run};
+use super::scope::TaskScope;
+use crate::journal::record::Shown as Marks;
+use crate::model::event::{Event, Item, Shown, StepRef};
+use crate::model::outcome::{Consequence, Outcome, Status};
+use crate::model::value::Value;
+use crate::plan::TaskPlan;
+use crate::vars::template::TemplateError;
+
+/// How a step ended on a host, with what follows from it.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    pub outcome: Outcome,
+    /// Failed, but the play goes on.
+    pub ignored: bool,
+    pub consequences: Vec<Consequence>,
+    /// Handlers and topics to notify, rendered.
+    pub notify: Vec<String>,
+    pub replayed: bool,
+}
+
+impl Ended {
+    /// Whether the host is out, unless a rescue catches it.
+    pub fn failed(&self) -> bool {
+        self.outcome.status == Status::Failed && !self.ignored
+    }
+
+    pub fn unreachable(&self) -> bool {
+        self.outcome.status == Status::Unreachable && !self.ignored
+    }
+}
+
+/// One task on one host.
+pub struct Step<'a> {
+    pub run: &'a Arc<Run>,
+    pub play: &'a Arc<PlayState>,
+    pub host: &'a str,
+    pub task: &'a Arc<TaskPlan>,
+    pub reference: StepRef,
+    /// How often this task was met on this host before.
+    pub visit: u32,
+}
+
+impl<'a> Step<'a> {
+    pub fn new(
+        run: &'a Arc<Run>,
+        play: &'a Arc<PlayState>,
+        host: &'a str,
+        task: &'a Arc<TaskPlan>,
+        name: &str,
+        visit: u32,
+    ) -> Step<'a> {
+        Step { run, play, host, task, reference: step_ref(task, name, None), visit }
+    }
+
+    /// Where the journal keeps this step, or one of its items.
+    pub fn place(&self, item: Option<u32>) -> StepPlace {
+        StepPlace {
+            host: self.host.to_owned(),
+            step: self.task.id.clone(),
+            visit: self.visit,
+            item,
+            ..StepPlace::default()
+        }
+    }
+
+    /// Runs it, or takes its end from the journal.
+    pub async fn run(&self) -> Result<Ended, Halt> {
+        if let Some(finished) = self.run.record.finished(&self.place(None)) {
+            return Ok(self.replay(finished));
+        }
+        self.run.check_start()?;
+        let began = Instant::now();
+        let mut scope = TaskScope::new(self.run, self.play, self.host, self.task);
+        let (outcome, consequences, looped) = match self.run_all(&mut scope).await {
+            Ok(done) => done,
+            Err(End::Halt(halt)) => return Err(halt),
+            Err(End::Outcome(outcome)) => (*outcome, Vec::new(), false),
+        };
+        let ignored = self.ignored(&outcome, &scope);
+        let notify = if outcome.changed && outcome.status == Status::Ok { self.notified(&scope) } else { Vec::new() };
+        let finished = Finished { outcome, ignored, consequences, notify, looped };
+        let result = self.shown(&finished.outcome, &scope, began.elapsed());
+        self.run.record.finish(
+            &self.place(None),
+            &self.task.fingerprint,
+            &finished,
+            marks(&result, finished.ignored, None),
+        );
+        self.keep(&finished);
+        self.tell(&finished, result);
+        Ok(self.ended(finished, false))
+    }
+
+    fn replay(&self, finished: Finished) -> Ended {
+        self.keep(&finished);
+        self.count(&finished);
+        self.ended(finished, true)
+    }
+
+    fn ended(&self, finished: Finished, replayed: bool) -> Ended {
+        Ended {
+            outcome: finished.outcome,
+            ignored: finished.ignored,
+            consequences: finished.consequences,
+            notify: finished.notify,
+            replayed,
+        }
+    }
+
+    /// Condition, loop and attempts.
+    async fn run_all(&self, scope: &mut TaskScope) -> Result<(Outcome, Vec<Consequence>, bool), End> {
+        let task = &self.task.task;
+        let Some(looping) = &task.looping else {
+            if let Some(skipped) = self.condition(scope)? {
+                return Ok((skipped, Vec::new(), false));
+            }
+            let done = self.attempts(scope, None).await?;
+            return Ok((done.outcome, done.consequences, false));
+        };
+        let items = match looping::items(self.run, self.task, looping, scope) {
+            Ok(items) => items,
+            Err(outcome) => {
+                // What the loop needs may be missing just because the condition is false.
+                if let Ok(Some(skipped)) = self.condition(scope) {
+                    return Ok((skipped, Vec::new(), false));
+                }
+                return Err(End::Outcome(Box::new(outcome)));
+            }
+        };
+        let control = looping::Control::read(self.run, &task.loop_control, scope).map_err(End::template)?;
+        scope.warn_if_taken(&control.var);
+        let mut results: Vec<(Value, String, Outcome)> = Vec::new();
+        let mut consequences = Vec::new();
+        let count = items.len();
+        for (index, value) in items.iter().enumerate() {
+            let item = LoopItem { index, count, value, items: &items, control: &control };
+            item.enter(scope);
+            let label = item.label(self.run, scope);
+            let shown = Item { index: index as u32, label: self.run.out.mask.value(&label), var: control.var.clone() };
+            if index > 0 && control.pause > 0.0 {
+                self.run.sleep(Duration::from_secs_f64(control.pause)).await?;
+            }
+            let began = Instant::now();
+            let place = self.place(Some(index as u32));
+            let (outcome, item_consequences, replayed) = match self.run.record.finished(&place) {
+                Some(f) => (f.outcome, f.consequences, true),
+                None => {
+                    self.run.check_start()?;
+                    let (outcome, follows) = match self.condition(scope)? {
+                        Some(skipped) => (skipped, Vec::new()),
+                        None => {
+                            let done = self.attempts(scope, Some(&shown)).await?;
+                            (done.outcome, done.consequences)
+                        }
+                    };
+                    let finished =
+                        Finished { outcome, ignored: false, consequences: follows, notify: Vec::new(), looped: false };
+                    let result = self.shown(&finished.outcome, scope, began.elapsed());
+                    let marks = marks(&result, false, Some(shown.clone()));
+                    self.run.record.finish(&place, &self.task.fingerprint, &finished, marks);
+                    (finished.outcome, finished.consequences, false)
+                }
+            };
+            for c in &item_consequences {
+                self.apply(c);
+            }
+            if !replayed {
+                let mut result = self.shown(&outcome, scope, began.elapsed());
+                result.ignored = outcome.is_failed() && self.ignored(&outcome, scope);
+                self.emit(Event::ItemDone {
+                    step: self.reference.clone(),
+                    host: self.host.to_owned(),
+                    item: shown,
+                    result,
+                });
+            }
+            scope.set_result(task, &outcome);
+            let broke = !control.break_when.is_empty()
+                && judge::all(&self.run.templar, &control.break_when, scope).map_err(End::template)?.is_ok();
+            consequences.extend(item_consequences);
+            results.push((value.clone(), control.var.clone(), outcome));
+            item.leave(scope);
+            if broke {
+                break;
+            }
+        }
+        Ok((judge::combine(&results), consequences, true))
+    }
+
+    /// The skipped outcome if a condition is false.
+    fn condition(&self, scope: &TaskScope) -> Result<Option<Outcome>, End> {
+        match judge::all(&self.run.templar, &self.task.when, scope) {
+            Ok(Ok(())) => Ok(None),
+            Ok(Err(condition)) => Ok(Some(
+                Outcome::skipped("")
+                    .with("skip_reason", "Conditional result was False")
+                    .with("false_condition", condition.value),
+            )),
+            Err(error) if error.not_knowable().is_some() => Err(End::template(error)),
+            Err(error) => Err(End::Outcome(Box::new(execute::template_failure(
+                "Task failed: Error while evaluating conditional",
+                &error,
+            )))),
+        }
+    }
+
+    /// Tries until `until` holds, at most `retries` times more.
+    async fn attempts(&self, scope: &mut TaskScope, item: Option<&Item>) -> Result<Done, End> {
+        let task = &self.task.task;
+        let number =
+            |written: &Option<_>, default: f64| execute::number(&self.run.templar, written.as_ref(), default, scope);
+        let retrying = !task.until.is_empty() || task.retries.is_some();
+        let retries = if retrying { number(&task.retries, 3.0).map_err(End::template)?.max(0.0) as u32 } else { 0 };
+        let delay = number(&task.delay, 5.0).map_err(End::template)?.max(0.0);
+        let mut attempt = 1;
+        loop {
+            let mut done = execute::execute(self, scope, item).await?;
+            if retrying {
+                done.outcome.data.insert("attempts".into(), i64::from(attempt).into());
+            }
+            scope.set_result(task, &done.outcome);
+            let failed_when = &task.failed_when;
+            done.outcome = judge::judge(&self.run.templar, done.outcome, &task.changed_when, failed_when, scope);
+            scope.set_result(task, &done.outcome);
+            if !retrying
+                || matches!(done.outcome.status, Status::Unreachable | Status::NotKnowable(_) | Status::Skipped)
+            {
+                return Ok(done);
+            }
+            let reached = match task.until.is_empty() {
+                true => !done.outcome.is_failed(),
+                false => match judge::all(&self.run.templar, &task.until, scope) {
+                    Ok(held) => held.is_ok(),
+                    Err(error) => return Err(End::Outcome(Box::new(execute::template_failure("until", &error)))),
+                },
+            };
+            if reached {
+                return Ok(done);
+            }
+            if attempt > retries {
+                if !task.until.is_empty() {
+                    done.outcome.status = Status::Failed;
+                }
+                return Ok(done);
+            }
+            self.emit(Event::Retrying {
+                step: self.reference.clone(),
+                host: self.host.to_owned(),
+                item: item.cloned(),
+                attempts_left: retries + 1 - attempt,
+                result: self.shown(&done.outcome, scope, Duration::ZERO),
+            });
+            self.run.sleep(Duration::from_secs_f64(delay)).await?;
+            attempt += 1;
+        }
+    }
+
+    fn ignored(&self, outcome: &Outcome, scope: &TaskScope) -> bool {
+        let written = match outcome.status {
+            Status::Failed => self.task.common.ignore_errors.as_ref(),
+            Status::Unreachable => self.task.common.ignore_unreachable.as_ref(),
+            _ => None,
+        };
+        written.is_some_and(|w| execute::truth(&self.run.templar, w, scope).unwrap_or(false))
+    }
+
+    fn no_log(&self, scope: &TaskScope) -> bool {
+        // A `no_log` that cannot be read hides: the other way would show.
+        self.task.common.no_log.as_ref().is_some_and(|w| execute::truth(&self.run.templar, w, scope).unwrap_or(true))
+    }
+
+    fn notified(&self, scope: &TaskScope) -> Vec<String> {
+        let written = self.task.notify.iter().chain(&self.task.task.notify);
+        let mut names = Vec::new();
+        for w in written {
+            match self.run.templar.render(&w.value, scope) {
+                Ok(Value::List(list)) => names.extend(list.iter().map(Value::to_string)),
+                Ok(Value::Null) => {}
+                Ok(name) => names.push(name.to_string()),
+                Err(error) => self.run.warn(&format!("{}: notify: {error}", w.span.place())),
+            }
+        }
+        names
+    }
+
+    /// What the run keeps of the result: registered variables, facts, and consequences.
+    fn keep(&self, finished: &Finished) {
+        let task = &self.task.task;
+        let hosts = self.play.receivers(self.run, self.host, self.task);
+        let registered = Value::dict(finished.outcome.registered());
+        for host in &hosts {
+            if let Some(name) = &task.register {
+                self.run.vars.register(host, &name.value, registered.clone());
+            }
+        }
+        if !task.register_projections.is_empty() {
+            let mut scope = TaskScope::new(self.run, self.play, self.host, self.task);
+            scope.set("result", registered);
+            for (name, expression) in &task.register_projections {
+                let text = expression.value.to_string();
+                match self.run.templar.expression(&text, &expression.span, &scope) {
+                    Ok(value) => hosts.iter().for_each(|h| self.run.vars.register(h, name, value.clone())),
+                    Err(error) => self.run.warn(&format!("{}: register {name}: {error}", expression.span.place())),
+                }
+            }
+        }
+        let set_here = finished
+            .consequences
+            .iter()
+            .any(|c| matches!(c, Consequence::SetFacts { .. } | Consequence::IncludeVars { .. }));
+        if !finished.outcome.facts.is_empty() && !set_here {
+            for host in self.fact_hosts() {
+                self.run.vars.facts(&host, &finished.outcome.facts);
+            }
+        }
+        if !finished.looped {
+            finished.consequences.iter().for_each(|c| self.apply(c));
+        }
+    }
+
+    /// Whose facts they are: the host's, or with `delegate_facts` those of the host it was delegated to.
+    fn fact_hosts(&self) -> Vec<String> {
+        let scope = TaskScope::new(self.run, self.play, self.host, self.task);
+        let theirs = self
+            .task
+            .delegate_facts
+            .as_ref()
+            .is_some_and(|w| execute::truth(&self.run.templar, w, &scope).unwrap_or(false));
+        match execute::delegate(&self.run.templar, self.task, &scope) {
+            Ok(Some(to)) if theirs => vec![to],
+            _ => self.play.receivers(self.run, self.host, self.task),
+        }
+    }
+
+    fn apply(&self, consequence: &Consequence) {
+        match consequence {
+            Consequence::SetFacts { facts, cacheable } => {
+                for host in self.fact_hosts() {
+                    self.run.vars.set_facts(&host, facts, *cacheable);
+                }
+            }
+            Consequence::IncludeVars { vars } => {
+                for host in self.play.receivers(self.run, self.host, self.task) {
+                    self.run.vars.include_vars(&host, vars);
+                }
+            }
+            Consequence::AddHost { name, groups, vars } => self.run.add_host(name, groups, vars),
+            Consequence::GroupBy { group, parents } => self.run.group_by(self.host, group, parents),
+            Consequence::Stats { data, per_host, aggregate } => {
+                self.run.add_stats(self.host, data, *per_host, *aggregate)
+            }
+            // What the play does with these is the play's.
+            Consequence::Include { .. } | Consequence::Flow { .. } | Consequence::Reborn { .. } => {}
+        }
+    }
+
+    /// A result fit to be shown.
+    pub fn shown(&self, outcome: &Outcome, scope: &TaskScope, took: Duration) -> Shown {
+        let mut shown =
+            self.run.out.shown(outcome, self.no_log(scope), self.run.options.diff || self.wants_diff(scope));
+        shown.millis = took.as_millis() as u64;
+        shown.verbose = scope.is_verbose();
+        shown.attempts = outcome.data.get("attempts").and_then(Value::as_int).map(|a| a as u32);
+        shown.delegated_to = execute::delegate(&self.run.templar, self.task, scope).ok().flatten();
+        shown
+    }
+
+    fn wants_diff(&self, scope: &TaskScope) -> bool {
+        self.task.common.diff.as_ref().is_some_and(|w| execute::truth(&self.run.templar, w, scope).unwrap_or(false))
+    }
+
+    fn tell(&self, finished: &Finished, mut result: Shown) {
+        result.ignored = finished.ignored;
+        self.emit(Event::HostDone { step: self.reference.clone(), host: self.host.to_owned(), result });
+        self.count(finished);
+    }
+
+    fn count(&self, finished: &Finished) {
+        self.run.count_result(self.host, self.task, &self.reference.name, finished);
+    }
+
+    /// Tells and, as it is no result, notes it in the journal.
+    pub fn emit(&self, event: Event) {
+        let stamped = self.run.out.tell(event);
+        self.run.record.event(stamped);
+    }
+}
+
+/// How a result was shown, for the journal.
+fn marks(result: &Shown, ignored: bool, item: Option<Item>) -> Marks {
+    Marks {
+        item,
+        ignored,
+        delegated_to: result.delegated_to.clone(),
+        censored: result.censored,
+        verbose: result.verbose,
+        millis: result.millis,
+        attempts: result.attempts,
+        silent: false,
+    }
+}
+
+/// A step that ended early: a result without having been executed, or the end of the run.
+pub enum End {
+    Outcome(Box<Outcome>),
+    Halt(Halt),
+}
+
+impl From<Halt> for End {
+    fn from(halt: Halt) -> End {
+        End::Halt(halt)
+    }
+}
+
+impl End {
+    /// A template that could not be rendered: the task fails with its words, or in a check run is not knowable.
+    pub fn template(error: Box<TemplateError>) -> End {
+        End::Outcome(Box::new(execute::template_failure("", &error)))
+    }
+
+    /// A plain failure.
+    pub fn failed(msg: impl Into<String>) -> End {
+        End::Outcome(Box::new(Outcome::failed(msg)))
+    }
+}
