@@ -165,7 +165,8 @@ fn unbalanced(text: &str, span: &Span) -> Mistake {
 
 /// The quote or brace that is open at the end of a text.
 fn opened_last(text: &str) -> Option<(usize, &str)> {
-    let (mut quote, mut brace): (Option<(usize, &str)>, Option<(usize, &str)>) = (None, None);
+    let mut quote: Option<(usize, &str)> = None;
+    let mut brace = None;
     let mut before = ' ';
     for (at, c) in text.char_indices() {
         if matches!(c, '"' | '\'') && before != '\\' {

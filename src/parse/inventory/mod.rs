@@ -278,16 +278,20 @@ impl Builder<'_> {
         false
     }
 
-    /// A host that is in another group is not `ungrouped`.
+    /// A host is `ungrouped` if, and only if, it is in no other group but `all`.
     fn reconcile(&mut self) {
-        let mut grouped = Vec::new();
+        let mut ungrouped = indexmap::IndexSet::new();
         for host in self.inventory.hosts.values_mut() {
-            if host.groups.len() > 1 && host.groups.shift_remove("ungrouped") {
-                grouped.push(host.name.clone());
+            if host.groups.len() > 1 {
+                host.groups.shift_remove("ungrouped");
+            } else if host.groups.is_empty() {
+                host.groups.insert("ungrouped".into());
+            }
+            if host.groups.contains("ungrouped") {
+                ungrouped.insert(host.name.clone());
             }
         }
-        let ungrouped = self.inventory.group_mut("ungrouped");
-        ungrouped.hosts.retain(|h| !grouped.contains(h));
+        self.inventory.group_mut("ungrouped").hosts = ungrouped;
         for name in self.inventory.groups.keys().filter(|g| self.inventory.hosts.contains_key(*g)) {
             let mut mistake = Mistake::plain(format!("`{name}` is the name of a host and of a group"));
             mistake.warning = true;

@@ -84,7 +84,9 @@ impl Patched<'_> {
                 true
             }
             ErrorKind::InvalidQuotedScalarIndent => {
-                let Some((_, close)) = fix::quoted(&self.text, at).filter(|(_, close)| *close < self.text.len()) else {
+                let Some((_, close)) =
+                    fix::quoted(&self.text, at).filter(|(_, close)| (at..self.text.len()).contains(close))
+                else {
                     return false;
                 };
                 // All lines of the text at once, from the last to the first, so that places stay right.
@@ -185,7 +187,7 @@ impl Builder<'_> {
         Span::new(self.source, self.patched.origin(range.start) as u32, self.patched.origin(range.end) as u32)
     }
 
-    fn scalar(&self, text: Box<str>, style: ScalarStyle, tag: Option<&Tag>, mut span: Span) -> Node {
+    fn scalar(&self, mut text: Box<str>, style: ScalarStyle, tag: Option<&Tag>, mut span: Span) -> Node {
         let style = match style {
             ScalarStyle::Plain => Style::Plain,
             ScalarStyle::SingleQuoted => Style::Single,
@@ -196,6 +198,13 @@ impl Builder<'_> {
         let mut tag = tag.map(full_tag);
         if matches!(style, Style::Literal | Style::Folded) {
             // The parser's span reaches to the next token.
+            let whole = &self.patched.text;
+            let last = self.patched.origin(whole.len()) as u32 <= span.end;
+            let tail = &whole[whole.trim_end().len()..];
+            if last && !tail.contains('\n') && text.ends_with('\n') {
+                // A file that ends without a line feed ends its last block of text so, too.
+                text = text[..text.len() - 1].into();
+            }
             span.end = span.start + span.text().trim_end().len() as u32;
         } else if span.start == span.end && style == Style::Plain {
             return Node { span, tag, kind: Kind::Scalar { text: "".into(), style } };
@@ -443,6 +452,14 @@ mod tests {
         let root = tree("a: \"x\"# note\nb: 'c\nd'\ne: {{f}: 1}").unwrap_err();
         assert_eq!(root.span.unwrap().place().line, 4);
         assert_eq!(value("a: \"x\"# note\nb: 'c\nd'\ne: 1").to_string(), "{'a': 'x', 'b': 'c d', 'e': 1}");
+    }
+
+    #[test]
+    fn a_block_at_the_end_of_a_file_without_line_feed() {
+        assert_eq!(value("a: |\n  x\n  y").to_string(), "{'a': 'x\\ny'}");
+        assert_eq!(value("a: >+\n  x\n  y").to_string(), "{'a': 'x y'}");
+        assert_eq!(value("a: |\n  x\nb: |-\n  y").to_string(), "{'a': 'x\\n', 'b': 'y'}");
+        assert_eq!(value("a: |\r\n  x\r\nb: 1\r\n").to_string(), "{'a': 'x\\n', 'b': 1}");
     }
 
     #[test]

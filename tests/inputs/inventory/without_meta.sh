@@ -1,0 +1,2 @@
+#!/bin/sh
+if [ "$1" = --list ]; then echo '{"web": {"hosts": ["a","b"]}}'; else echo "{\"name\": \"$2\"}"; fi
