@@ -1,8 +1,10 @@
 //! The bridge: finds or starts the run's server, and carries bytes between it and the link. It knows nothing of what
 //! they say but the first words; when either side ends, it ends.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -88,12 +90,23 @@ fn start(run: &str, idle: Duration) -> io::Result<()> {
 fn bridge(server: UnixStream) -> io::Result<()> {
     let mut up = server.try_clone()?;
     std::thread::Builder::new().stack_size(64 << 10).spawn(move || {
-        let _ = io::copy(&mut io::stdin(), &mut up);
-        // The link is gone: the server sees the end, and so does the copy below.
+        let _ = carry(&mut io::stdin().lock(), &mut up);
+        // The link is gone: the server sees the end, and so does the loop below.
         let _ = up.shutdown(Shutdown::Both);
     })?;
-    // Standard output is a `LineWriter`, which would hold back the end of a frame.
-    let mut out = std::fs::File::from(std::os::fd::AsFd::as_fd(&io::stdout()).try_clone_to_owned()?);
-    io::copy(&mut &server, &mut out)?;
-    Ok(())
+    // Standard output itself is a `LineWriter`, which would hold back the end of a frame.
+    let mut out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    carry(&mut &server, &mut out)
+}
+
+/// Carries bytes to the end of `from`. Not `io::copy`: that splices, and a splice which waits for the socket keeps the
+/// pipe locked, so that sshd cannot read what is in it.
+fn carry(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match from.read(&mut buffer)? {
+            0 => return Ok(()),
+            n => to.write_all(&buffer[..n]).and_then(|()| to.flush())?,
+        }
+    }
 }

@@ -337,7 +337,6 @@ impl<H: Hosts> Desk<H> {
                     }
                     used.push(sha256);
                 }
-                Ok(Err(HostError::Cancelled)) if context.time_left().is_zero() => break timed_out(context.limit),
                 Ok(Err(e)) => break Outcome::failed(e.to_string()),
                 Err(panic) => {
                     let said = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
@@ -349,7 +348,12 @@ impl<H: Hosts> Desk<H> {
         for sha256 in used {
             self.blobs.done_with(&sha256);
         }
-        outcome
+        // A program that was ended with the call may look to its module as one that ended by itself.
+        match context.cancel.is_cancelled() {
+            true if context.time_left().is_zero() => Outcome { data: outcome.data, ..timed_out(context.limit) },
+            true => Outcome { data: outcome.data, ..Outcome::failed("cancelled") },
+            false => outcome,
+        }
     }
 
     /// Sends a file to the engine that asked for it.

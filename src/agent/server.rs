@@ -50,8 +50,11 @@ pub fn serve<H: Hosts>(run: &str, root: &Path, idle: Duration, kit: Kit<H>) -> i
     let desk = Desk::open(kit, &home.dir, run)?;
     let (wake, woken) = UnixStream::pair()?;
     let server = Server { desk, run: run.to_owned(), last: Mutex::new(None), leaving: AtomicBool::new(false), wake };
-    let ended = Arc::new(server).listen(&listener, &woken, idle);
+    let server = Arc::new(server);
+    let ended = server.clone().listen(&listener, &woken, idle);
+    // Before the server and its streams: their end tells the engine that all is gone.
     drop(home);
+    drop(server);
     ended
 }
 

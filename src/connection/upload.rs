@@ -236,16 +236,17 @@ u=$(id -u); why=; dir=
 for r in "${{XDG_CACHE_HOME:-$HOME/.cache}}/stx-upgrade" "/var/tmp/stx-upgrade-$u" "/tmp/stx-upgrade-$u" "/dev/shm/stx-upgrade-$u"; do
   d="$r/{sha256}"
   if [ -h "$r" ] || ! mkdir -p "$d" 2>/dev/null || [ ! -O "$r" ] || [ ! -O "$d" ]; then why="$why; $r cannot be made or is not ours"; continue; fi
-  chmod 711 "$r"; chmod 700 "$d"; rm -f "$d"/new.* "$d/probe"
-  if ! {{ printf '#!/bin/sh\n' >"$d/probe"; }} 2>/dev/null; then why="$why; $r is full"; rm -f "$d/probe"; rmdir "$d"; continue; fi
-  chmod 700 "$d/probe"
-  if ! "$d/probe" 2>/dev/null; then why="$why; $r is mounted noexec"; rm -f "$d/probe"; rmdir "$d"; continue; fi
-  rm -f "$d/probe"
+  chmod 711 "$r"; chmod 700 "$d"; p="$d/probe.$$"
+  if ! {{ printf '#!/bin/sh\n' >"$p"; }} 2>/dev/null; then why="$why; $r is full"; rm -f "$p"; rmdir "$d"; continue; fi
+  chmod 700 "$p"
+  if ! "$p" 2>/dev/null; then why="$why; $r is mounted noexec"; rm -f "$p"; rmdir "$d"; continue; fi
+  rm -f "$p"
   set -- $(df -Pk "$d" | tail -n 1)
   if [ "$4" -lt {kilobytes} ] 2>/dev/null; then why="$why; $r has $4 kB free and {kilobytes} are needed"; rmdir "$d"; continue; fi
   dir=$d; break
 done
 if [ -z "$dir" ]; then say "no: no directory can hold it${{why}}"; exit 0; fi
+for o in "$dir"/new.*; do kill -0 "${{o##*.}}" 2>/dev/null || rm -f "$o"; done
 t="$dir/new.$$"
 trap 'rm -f "$t"' EXIT
 if command -v gzip >/dev/null 2>&1; then say "send gzip"; read -r n; head -c "$n" | gzip -dc >"$t"
