@@ -257,14 +257,16 @@ fn up(places: &Places, name: &str, wish: &Wish) -> Result<i32> {
         }
         std::thread::sleep(Duration::from_millis(30));
     }
+    let status = control::ask(places, &Request::Status)?;
+    let text = |key: &str| status[key].as_str().unwrap_or("-").to_string();
     println!(
         "{} lab {name} is up after {:.1} s{}: {} -> {}, rate {}",
-        wish.topology,
+        text("topology"),
         started.elapsed().as_secs_f64(),
         if resumed { " (resumed from its disks)" } else { "" },
-        wish.from,
-        wish.to,
-        wish.rate
+        text("from"),
+        text("to"),
+        status["rate"]
     );
     Ok(0)
 }

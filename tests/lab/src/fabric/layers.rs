@@ -16,13 +16,12 @@ use std::path::{Path, PathBuf};
 pub const SYSADMIN: (u32, u32) = (42425, 345);
 const ROOT: (u32, u32) = (0, 0);
 
-/// Paths of the machine that no host sees.
+/// Paths of the machine that no host sees, beside whatever lies unusually at the top of its tree.
 const HIDDEN: &[&str] = &[
     "home",
     "root",
     "opt",
     "srv",
-    "work",
     "usr/local",
     "etc/ssh",
     "etc/pam.d",
@@ -42,11 +41,11 @@ const HIDDEN: &[&str] = &[
     "var/cache",
     "var/tmp",
     "var/spool",
-    "lost+found",
-    "old_root",
-    "container_info.json",
-    "farm",
-    "pyenv-installer",
+];
+/// What belongs at the top of a system's tree.
+const TOP: &[&str] = &[
+    "bin", "boot", "dev", "etc", "home", "lib", "lib32", "lib64", "libx32", "media", "mnt", "opt", "proc", "root",
+    "run", "sbin", "srv", "sys", "tmp", "usr", "var",
 ];
 
 /// The overlay's `lowerdir` for a release.
@@ -71,7 +70,14 @@ pub fn build(places: &Places, releases: &[&str]) -> Result<()> {
 }
 
 fn hide(layer: &Path) -> Result<()> {
-    for path in HIDDEN {
+    let mut hidden: Vec<String> = HIDDEN.iter().map(|path| (*path).to_string()).collect();
+    for entry in std::fs::read_dir("/")?.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !TOP.contains(&name.as_str()) {
+            hidden.push(name);
+        }
+    }
+    for path in &hidden {
         if !Path::new("/").join(path).exists() && std::fs::symlink_metadata(Path::new("/").join(path)).is_err() {
             continue;
         }

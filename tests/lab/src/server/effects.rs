@@ -9,6 +9,9 @@ use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// However fast the clock, the answer to the command that ends a host reaches its caller first.
+const LAST_WORDS: Duration = Duration::from_millis(250);
+
 impl Lab {
     /// Have an effect done; what takes time is done by a thread of its own.
     pub fn effect(self: &Arc<Self>, effect: Effect) {
@@ -42,7 +45,7 @@ impl Lab {
                 self.change(&host, |system| system.backup_done(done));
             }
             Effect::Reboot { host, after_ms } => {
-                std::thread::sleep(Duration::from_millis(after_ms));
+                std::thread::sleep(Duration::from_millis(after_ms).max(LAST_WORDS));
                 let _ = self.machines.exec(&host, &["systemctl".into(), "reboot".into()], "");
             }
             Effect::Reinstall { host, release, install_ms } => self.reinstall(&host, &release, install_ms),
@@ -118,6 +121,7 @@ impl Lab {
 
     /// Take the power, empty the disk, install, and boot bare. `u64::MAX`: it never boots.
     pub fn reinstall(self: &Arc<Self>, host: &str, release: &str, install_ms: u64) {
+        std::thread::sleep(LAST_WORDS);
         self.machines.cut(host, false);
         let upper = self.places.upper(host);
         let _ = std::fs::remove_dir_all(&upper);
@@ -142,12 +146,12 @@ impl Lab {
         let host = get("host", "controller-0");
         let (script, argument) = match fault.name.as_str() {
             "backup-corrupt" => (
-                "f=$(ls -t /opt/platform-backup/upgrade_data_*.tgz | head -n 1) && truncate -s $(($(stat -c %s \"$f\") / 2)) \"$f\"",
+                "f=$(ls /opt/platform-backup/upgrade_data_*.tgz | sort | tail -n 1) && truncate -s $(($(stat -c %s \"$f\") / 2)) \"$f\"",
                 String::new(),
             ),
             "backup-second" => (
                 "cd /opt/platform-backup && for f in upgrade_data_*.tgz upgrade_images_data_*.tgz; do k=${f%%_20*}; \
-                 cp -p \"$f\" \"${k}_2020-01-01T000000_00000000-0000-4000-8000-000000000000.tgz\"; done",
+                 cp -p \"$f\" \"${k}_2020-01-01T000000_00000000-0000-4000-8000-000000000000.tgz\"; done; touch -d 2020-01-01 ./*_2020-01-01T*",
                 String::new(),
             ),
             "disk-full" => (
