@@ -188,6 +188,11 @@ fn a_whole_upgrade_by_hand() {
     assert!(text(&unanswered.stderr).contains("EOF when reading a line"));
     assert_eq!(lab.changes("host-upgrade"), 0);
     good(&lab.on(&system("host-upgrade controller-0"), "yes\n"));
+    let end = Instant::now() + Duration::from_secs(60);
+    while lab.changes("host-down") == 0 {
+        assert!(Instant::now() < end, "the host was not wiped");
+        std::thread::sleep(Duration::from_millis(50));
+    }
     lab.until(true, "cat /etc/build.info", "21.12");
 
     // Bare: another host key, nothing of the platform, the archives kept.
@@ -211,9 +216,9 @@ fn a_whole_upgrade_by_hand() {
     lab.until(true, &system("host-list --nowrap"), "online");
     let boot = good(&lab.after_wipe("cat /proc/sys/kernel/random/boot_id", ""));
     good(&lab.after_wipe(&system("host-unlock controller-0"), ""));
+    lab.until(true, &system("upgrade-show"), "upgrading-hosts");
     lab.until(true, &system("host-list --nowrap"), "available");
     assert_ne!(good(&lab.after_wipe("cat /proc/sys/kernel/random/boot_id", "")), boot);
-    lab.until(true, &system("upgrade-show"), "upgrading-hosts");
     good(&lab.after_wipe(&system("upgrade-activate"), ""));
     lab.until(true, &system("upgrade-show"), "activation-complete");
     good(&lab.after_wipe(&system("upgrade-complete"), ""));
@@ -248,6 +253,11 @@ fn power_links_faults_and_what_is_left() {
 
     let boot = good(&lab.on("cat /proc/sys/kernel/random/boot_id; touch /tmp/volatile ~/kept", ""));
     let _ = lab.on("sudo -S -p '' reboot", &format!("{PASSWORD}\n"));
+    let end = Instant::now() + Duration::from_secs(60);
+    while lab.changes("host-enabled") == 0 {
+        assert!(Instant::now() < end, "the host did not come back");
+        std::thread::sleep(Duration::from_millis(50));
+    }
     lab.until(false, &system("host-list --nowrap"), "available");
     let after = good(&lab.on("cat /proc/sys/kernel/random/boot_id; ls /tmp; ls ~", ""));
     assert!(!after.contains(boot.trim()) && !after.contains("volatile") && after.contains("kept"), "{after}");
