@@ -1,13 +1,14 @@
 //! The journal as a file: written, cut, edited, locked, resumed.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use stx_upgrade::action::module::Recovery;
 use stx_upgrade::dict;
 use stx_upgrade::journal::key::{StepKey, StepPlace};
-use stx_upgrade::journal::log::{Guard, Journal, JournalError, Opened};
+use stx_upgrade::journal::log::{Guard, Journal, JournalError, Opened, is_driven};
 use stx_upgrade::journal::read::{Answers, ReadError, Reader, verify};
 use stx_upgrade::journal::record::*;
 use stx_upgrade::journal::recover::{Recovered, recover};
@@ -377,6 +378,32 @@ fn a_newer_format_is_shown_and_not_resumed() {
     let (r, error, _) = fold(&folder.journal());
     assert_eq!((r.records, error.is_none()), (2, true));
     assert!(matches!(folder.open().err(), Some(JournalError::Newer { format, .. }) if format == FORMAT + 1));
+}
+
+#[test]
+fn a_run_is_followed_while_it_writes() {
+    let folder = Folder::new();
+    let whole = sample(&folder);
+    let path = folder.journal();
+    let half = whole.len() - 30;
+    fs::write(&path, &whole[..half]).unwrap();
+    let mut reader = Reader::open(&path).unwrap();
+    let before = reader.by_ref().map(Result::unwrap).count();
+    assert!(reader.torn().is_some());
+    reader.look_again();
+    assert_eq!(reader.by_ref().count(), 0);
+    fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(&whole[half..]).unwrap();
+    reader.look_again();
+    assert_eq!((before, reader.by_ref().map(Result::unwrap).count(), reader.torn()), (4, 1, None));
+}
+
+#[test]
+fn whether_a_run_is_driven() {
+    let folder = Folder::new();
+    let journal = folder.create();
+    assert!(is_driven(&folder.journal()));
+    drop(journal);
+    assert!(!is_driven(&folder.journal()));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::errno::Errno;
 
@@ -200,16 +201,23 @@ impl Journal {
 
 /// Takes the lock; it ends with the process, however that ends.
 fn lock(file: &File, path: &Path) -> Result<(), JournalError> {
-    match file.try_lock() {
-        Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => {
-            let holder = Reader::open(path).ok().and_then(last_part).map(Box::new);
-            Err(JournalError::Locked { path: path.to_owned(), holder })
+    for _ in 0..10 {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            // Whoever only looks whether the run is driven has it for a moment.
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(20)),
+            // Some network filesystems have no locks; better to run there than not to run.
+            Err(TryLockError::Error(e)) if e.kind() == io::ErrorKind::Unsupported => return Ok(()),
+            Err(TryLockError::Error(e)) => return Err(sorted(path, e)),
         }
-        // Some network filesystems have no locks; better to run there than not to run.
-        Err(TryLockError::Error(e)) if matches!(e.kind(), io::ErrorKind::Unsupported) => Ok(()),
-        Err(TryLockError::Error(e)) => Err(sorted(path, e)),
     }
+    let holder = Reader::open(path).ok().and_then(last_part).map(Box::new);
+    Err(JournalError::Locked { path: path.to_owned(), holder })
+}
+
+/// Whether a run is being driven now, by a process on this machine.
+pub fn is_driven(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 fn last_part(reader: Reader<io::BufReader<File>>) -> Option<Part> {

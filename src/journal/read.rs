@@ -77,6 +77,7 @@ pub struct Reader<R> {
     format: u32,
     torn: Option<Torn>,
     done: bool,
+    damaged: bool,
     line: Vec<u8>,
 }
 
@@ -100,6 +101,7 @@ impl<R: BufRead> Reader<R> {
             format: FORMAT,
             torn: None,
             done: false,
+            damaged: false,
             line: Vec::new(),
         }
     }
@@ -107,6 +109,11 @@ impl<R: BufRead> Reader<R> {
     /// What was left of a last line, once all records are read.
     pub fn torn(&self) -> Option<Torn> {
         self.torn
+    }
+
+    /// After the last record: looks for more, which the run may have written since. A damaged journal stays damaged.
+    pub fn look_again(&mut self) {
+        self.done = self.damaged;
     }
 
     /// The format that the header named.
@@ -121,8 +128,13 @@ impl<R: BufRead> Reader<R> {
 
     fn next_record(&mut self) -> Result<Option<Record>, ReadError> {
         let io = |source| ReadError::Io { path: self.path.clone(), source };
-        self.line.clear();
-        let length = (&mut self.input).take(LONGEST).read_until(b'\n', &mut self.line).map_err(io)? as u64;
+        // A line that was cut off may have been written to its end by now.
+        let begun = self.torn.take();
+        if begun.is_none() {
+            self.line.clear();
+        }
+        (&mut self.input).take(LONGEST - self.line.len() as u64).read_until(b'\n', &mut self.line).map_err(io)?;
+        let length = self.line.len() as u64;
         if length == 0 {
             return Ok(None);
         }
@@ -177,6 +189,7 @@ impl<R: BufRead> Iterator for Reader<R> {
             return None;
         }
         let next = self.next_record().transpose();
+        self.damaged = matches!(next, Some(Err(_)));
         self.done = !matches!(next, Some(Ok(_)));
         next
     }

@@ -1,6 +1,6 @@
 //! Folds the records of a journal into where the run stands. Pure: reads no file and asks no host.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -9,6 +9,7 @@ use super::key::StepKey;
 use super::read::{Place, Record};
 use super::record::{Accepted, Body, Decided, End, Gate, Header, Part, Ruling, Started, Verdict};
 use crate::action::wire::Attempt;
+use crate::model::event::{Event, StepRef};
 use crate::model::outcome::Status;
 
 /// Where a run stands.
@@ -35,6 +36,10 @@ pub struct Recovered {
     pub last_at: u64,
     /// The highest attempt so far; the next part counts on from it.
     pub last_attempt: Attempt,
+    /// The task that began last.
+    pub last_step: Option<StepRef>,
+    /// How long all parts before the last worked together, in milliseconds.
+    worked: u64,
 }
 
 /// A finished step: what is needed before its answer is asked for.
@@ -54,13 +59,15 @@ impl Recovered {
     pub fn take(&mut self, record: Record) {
         let Record { number, place, body } = record;
         self.records += 1;
-        self.last_at = body.at().unwrap_or(self.last_at).max(self.last_at);
+        let before = self.last_at;
+        self.last_at = body.at().unwrap_or(before).max(before);
         match body {
             Body::Header(header) => {
                 self.parts.push(header.part.clone());
                 self.header = Some(*header);
             }
             Body::Part(part) => {
+                self.worked += before.saturating_sub(self.parts.last().map_or(before, |p| p.at));
                 self.parts.push(*part);
                 self.ended = None;
             }
@@ -100,7 +107,12 @@ impl Recovered {
             }
             Body::Accepted(a) => self.accepted.push(*a),
             Body::End(end) => self.ended = Some(*end),
-            Body::Event(_) | Body::Unknown => {}
+            Body::Event(e) => {
+                if let Event::TaskStarted { step } = e.event {
+                    self.last_step = Some(step);
+                }
+            }
+            Body::Unknown => {}
         }
     }
 
@@ -122,6 +134,22 @@ impl Recovered {
     /// Whether the operator accepted that a step (by its identity) now reads as `fingerprint`.
     pub fn accepts(&self, step: &str, fingerprint: &str) -> bool {
         self.accepted.iter().any(|a| a.step.id == step && a.now == fingerprint)
+    }
+
+    /// How long the run worked, without the times between its parts; up to its last record. In milliseconds.
+    pub fn worked(&self) -> u64 {
+        self.worked + self.last_at.saturating_sub(self.parts.last().map_or(self.last_at, |p| p.at))
+    }
+
+    /// The hosts that have results, and the number of tasks that have: each include, visit and host's own counts once.
+    pub fn reach(&self) -> (BTreeSet<String>, usize) {
+        let (mut hosts, mut tasks) = (BTreeSet::new(), HashSet::new());
+        for place in self.finished.keys().filter_map(StepKey::place) {
+            tasks.insert((place.step, place.path, place.visit));
+            hosts.insert(place.host);
+        }
+        hosts.remove("");
+        (hosts, tasks.len())
     }
 
     /// The run's name; empty before the header.

@@ -6,13 +6,19 @@ use crate::model::event::Stamped;
 
 mod boxes;
 mod diff;
+pub mod json;
+pub mod junit;
 pub mod lines;
+pub mod live;
 pub mod mistake;
+pub mod overview;
 pub mod plain;
 mod python_json;
 mod recap;
 mod result;
+pub mod story;
 pub mod style;
+pub mod terminal;
 pub mod units;
 
 /// Shows events as they come.
