@@ -184,8 +184,8 @@ fn outcome(index: &Index, name: &str, empty: bool) -> Outcome {
         format!("{name}: no images")
     } else {
         format!(
-            "{name}: {} MiB, whole{released}, sha256 {}",
-            index.size >> 20,
+            "{name}: {}, whole{released}, sha256 {}",
+            people(index.size),
             &index.sha256[..12.min(index.sha256.len())]
         )
     };
@@ -196,6 +196,15 @@ fn outcome(index: &Index, name: &str, empty: bool) -> Outcome {
         "entries" => index.members.len(), "empty" => empty,
     };
     outcome
+}
+
+/// Bytes as people write them.
+fn people(bytes: u64) -> String {
+    match bytes {
+        0..1_048_576 => format!("{} KiB", bytes.div_ceil(1024)),
+        1_048_576..1_073_741_824 => format!("{} MiB", bytes >> 20),
+        _ => format!("{:.1} GiB", bytes as f64 / 1_073_741_824.0),
+    }
 }
 
 /// In a check run, what upgrade-start would have made: its size and digest are not known.

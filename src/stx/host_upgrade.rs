@@ -51,7 +51,7 @@ impl Module for HostUpgrade {
                 let effects = effects(&args, host, &system);
                 match platform::tell(host, &["host-upgrade", &args.host], Some("yes\n"), &effects) {
                     // The answer may be lost with the host.
-                    Ok(_) | Err(No::Away(_)) => Ok(outcome(&args, true, "will be installed; the host goes down")),
+                    Ok(_) | Err(No::Away(_)) => Ok(outcome(&args, true, "will be installed, and the host goes down")),
                     Err(No::Refused(why)) if why.contains("already targeted") => Ok(outcome(&args, false, "is being installed")),
                     Err(No::Refused(why)) => Err(Advice::failed(why)
                         .state(now.states())
@@ -157,7 +157,7 @@ fn effects(args: &Args, host: &mut dyn Act, system: &System) -> Vec<Effect> {
 }
 
 fn outcome(args: &Args, changed: bool, what: &str) -> Outcome {
-    let mut outcome = Outcome::changed(changed).msg(format!("{} {what} on {}", args.to_release, args.host));
+    let mut outcome = Outcome::changed(changed).msg(format!("{}: {} {what}", args.host, args.to_release));
     outcome.data = dict! { "release" => args.to_release.as_str() };
     outcome
 }

@@ -11,7 +11,6 @@ use crate::model::value::Value;
 
 use super::super::archive::{self, Found, Index, Kind};
 use super::super::archive_check::advised;
-use super::super::platform;
 use super::{Source, done_by, is_done, note};
 
 const PLATFORM_CONF: &str = "/etc/platform/platform.conf";
@@ -122,25 +121,21 @@ fn unpack(args: &Args, index: &Index, host: &mut dyn Act) -> Result<Plan, Failur
     Ok((present, absent, effects))
 }
 
-/// The old platform.conf with the new installation's values for the keys that describe it.
+/// The old platform.conf with the new installation's lines for the keys that describe it.
 fn merge(host: &mut dyn Look, old: &str, keep: &[String]) -> Result<String, Failure> {
-    let mut out = String::new();
-    let mut kept = keep.to_vec();
+    let path = Path::new(PLATFORM_CONF);
+    let new = if host.stat(path, true)?.is_some() { host.read(path)? } else { Vec::new() };
+    let new = String::from_utf8_lossy(&new).into_owned();
+    fn key(line: &str) -> &str {
+        line.split_once('=').map_or("", |(key, _)| key.trim())
+    }
+    let line_of = |name: &str| new.lines().find(|l| key(l) == name);
+    let mut lines: Vec<&str> = Vec::new();
     for line in old.lines() {
-        let key = line.split_once('=').map_or("", |(k, _)| k.trim());
-        if keep.iter().any(|k| k == key) {
-            kept.retain(|k| k != key);
-            if let Some(new) = platform::shell_value(host, PLATFORM_CONF, key)? {
-                out += &format!("{key}={new}\n");
-                continue;
-            }
-        }
-        out += &format!("{line}\n");
+        let kept = keep.iter().any(|k| k == key(line));
+        lines.push(line_of(key(line)).filter(|_| kept).unwrap_or(line));
     }
-    for key in kept {
-        if let Some(new) = platform::shell_value(host, PLATFORM_CONF, &key)? {
-            out += &format!("{key}={new}\n");
-        }
-    }
-    Ok(out)
+    let missing = keep.iter().filter(|k| !old.lines().any(|l| key(l) == k.as_str()));
+    lines.extend(missing.filter_map(|k| line_of(k)));
+    Ok(lines.join("\n") + "\n")
 }
