@@ -237,9 +237,15 @@ fn fill(cx: &mut Context, action: &mut ActionRef, module: &ModuleWords, name: &s
         set(&mut action.args, Arg { name: key, value: written });
     }
     if let Some(rest) = found.rest {
-        match module.free_form {
-            Some(_) => action.free_form = Some(Spanned::new(Value::written(&rest.value, &rest.span), rest.span)),
-            None => cx.mistake(
+        match rest {
+            // Ansible too leaves it to the run to refuse these, and playbooks count on that.
+            rest if module.free_form.is_some() || matches!(module.short, "add_host" | "group_by" | "set_fact") => {
+                action.free_form = Some(Spanned::new(Value::written(&rest.value, &rest.span), rest.span));
+            }
+            rest if is_whole_template(&rest.value) => {
+                action.args_template = Some(Spanned::new(Value::written(rest.value.trim(), &rest.span), rest.span));
+            }
+            rest => cx.mistake(
                 Mistake::at(&rest.span, format!("`{name}` takes no free text"))
                     .label("not `parameter=value`")
                     .help("write the arguments as a mapping, one `parameter: value` per line"),
@@ -262,8 +268,8 @@ fn arguments(cx: &mut Context, node: &Node, what: &str) -> Vec<Arg> {
         let Some(name) = key.text() else { continue };
         if name.starts_with("_ansible_") {
             cx.mistake(
-                Mistake::at(&key.span, format!("`{name}` is no parameter of `{what}`"))
-                    .label("names with `_ansible_` are Ansible's own"),
+                Mistake::at(&key.span, format!("`{name}` cannot be a parameter of `{what}`"))
+                    .label("the prefix '_ansible_' is reserved for internal use only."),
             );
             continue;
         }

@@ -289,7 +289,8 @@ impl Context<'_> {
         if !good {
             let better: String =
                 name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).collect();
-            let mut mistake = Mistake::at(span, format!("`{name}` cannot be the name of a variable"));
+            // Ansible's words: scripts look for them.
+            let mut mistake = Mistake::at(span, format!("Invalid variable name '{name}'"));
             if is_variable_name(&better) && better != name {
                 mistake = mistake.label(format!("perhaps `{better}`?"));
             }

@@ -65,8 +65,9 @@ fn plays(cx: &mut Context, items: &[Node]) -> Vec<PlayEntry> {
                 tasks = true;
                 let name = key.text().unwrap_or("");
                 cx.mistake(
-                    Mistake::at(&key.span, format!("`{name}` makes this a task, and a playbook holds plays"))
-                        .label("not a keyword of plays")
+                    // Ansible's words: scripts look for them.
+                    Mistake::at(&key.span, format!("'{name}' is not a valid attribute for a Play"))
+                        .label("this is a task, and a playbook holds plays")
                         .help("put tasks under the `tasks:` of a play, or read this file with `include_tasks`"),
                 );
             }

@@ -115,6 +115,14 @@ fn entry(cx: &mut Context, node: &Node, kind: Entries) -> Option<TaskEntry> {
         }
         return Some(TaskEntry::Block(Box::new(block(cx, node))));
     }
+    if let Some((key, _)) = pairs.iter().find(|(k, _)| k.text() == Some("hosts") && cx.words.module("hosts").is_none())
+    {
+        cx.mistake(
+            Mistake::at(&key.span, "this is a play, and tasks are expected here")
+                .help("plays are read with `import_playbook`, from a playbook"),
+        );
+        return None;
+    }
     task(cx, node, kind).map(|t| TaskEntry::Task(Box::new(t)))
 }
 

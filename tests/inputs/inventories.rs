@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use stx_upgrade::model::inventory::Inventory;
 use stx_upgrade::model::value::{Dict, Value};
 use stx_upgrade::parse::files::Disk;
-use stx_upgrade::parse::inventory;
+use stx_upgrade::parse::inventory::{self, GroupNames};
 use stx_upgrade::parse::vault::Vault;
 
 const DIR: &str = "tests/inputs/inventory";
@@ -73,6 +73,28 @@ fn a_source_that_is_missing_or_empty_is_never_passed_over() {
     assert!(load(&[empty.path().to_str().unwrap()]).1[0].ends_with("names no host"));
     assert_eq!(load(&["/dev/null"]), (0, vec![]), "empty on purpose");
     assert_eq!(load(&[]), (0, vec![]));
+}
+
+#[test]
+fn group_names_with_odd_characters() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("hosts");
+    std::fs::write(&path, "[local-]\nh\n[local-:vars]\na=1\n").unwrap();
+    for (names, group, warning) in [
+        (GroupNames::Never, "local-", "but not replaced"),
+        (GroupNames::Ignore, "local-", ""),
+        (GroupNames::Always, "local_", "and automatically replaced"),
+        (GroupNames::Silently, "local_", ""),
+    ] {
+        let mut mistakes = Vec::new();
+        let sources = [path.to_str().unwrap().to_owned()];
+        let found = inventory::load_with(&sources, names, &Disk, &Vault::default(), &mut mistakes);
+        assert_eq!(found.hosts_of(group), ["h"], "{names:?}");
+        assert_eq!(found.groups[group].vars.get("a"), Some(&Value::Int(1)));
+        let said = mistakes.iter().map(|m| m.message.as_str()).collect::<String>();
+        assert_eq!(said.contains(warning) && !said.is_empty(), !warning.is_empty(), "{names:?}: {said}");
+        assert!(mistakes.iter().all(|m| m.warning));
+    }
 }
 
 #[test]

@@ -54,6 +54,7 @@ pub(super) fn read(source: &Arc<Source>, into: &mut Builder) {
                             Section::Vars
                         }
                     };
+                    let name = &*into.safe(name);
                     group = name.to_owned();
                     if section == Section::Vars {
                         if !into.inventory.groups.contains_key(name) && !pending.contains_key(name) {

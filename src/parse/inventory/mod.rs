@@ -8,6 +8,7 @@ mod script;
 mod toml_file;
 mod yaml_file;
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,11 +27,37 @@ const IGNORED: &[&str] =
 /// And these folders, which hold variables.
 const NOT_SOURCES: &[&str] = &["group_vars", "host_vars", "vars_plugins"];
 
+/// What becomes of group names that are no variable names (`local-`): the setting `TRANSFORM_INVALID_GROUP_CHARS`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GroupNames {
+    /// They stay, with a warning.
+    #[default]
+    Never,
+    /// They stay, without one.
+    Ignore,
+    /// What is no letter, digit or underscore becomes an underscore, with a warning.
+    Always,
+    /// The same without one.
+    Silently,
+}
+
+/// [`load_with`] the default settings.
+pub fn load(sources: &[String], files: &dyn Files, vault: &Vault, mistakes: &mut Vec<Mistake>) -> Inventory {
+    load_with(sources, GroupNames::default(), files, vault, mistakes)
+}
+
 /// Reads the sources that `-i` names, in their order, and the `group_vars` and `host_vars` beside them. A source that is
 /// missing or cannot be read is a mistake, and so are sources that give no host at all (but for `/dev/null`).
 /// Without sources there is nothing but the groups `all` and `ungrouped`.
-pub fn load(sources: &[String], files: &dyn Files, vault: &Vault, mistakes: &mut Vec<Mistake>) -> Inventory {
-    let mut builder = Builder { inventory: Inventory::new(), origin: None, files, vault, mistakes };
+pub fn load_with(
+    sources: &[String],
+    group_names: GroupNames,
+    files: &dyn Files,
+    vault: &Vault,
+    mistakes: &mut Vec<Mistake>,
+) -> Inventory {
+    let inventory = Inventory::new();
+    let mut builder = Builder { inventory, origin: None, group_names, odd: Vec::new(), files, vault, mistakes };
     let before = builder.mistakes.len();
     let mut folders = Vec::new();
     for source in sources {
@@ -55,6 +82,7 @@ pub fn load(sources: &[String], files: &dyn Files, vault: &Vault, mistakes: &mut
         }
     }
     builder.reconcile();
+    builder.name_groups();
     let mut inventory = builder.inventory;
     let silent = sources.iter().all(|s| s == "/dev/null");
     if inventory.hosts.is_empty() && !silent && !mistakes[before..].iter().any(|m| !m.warning) {
@@ -189,6 +217,9 @@ struct Builder<'a> {
     inventory: Inventory,
     /// The file that is being read.
     origin: Option<PathBuf>,
+    group_names: GroupNames,
+    /// Group names that are no variable names, as written.
+    odd: Vec<String>,
     files: &'a dyn Files,
     vault: &'a Vault,
     mistakes: &'a mut Vec<Mistake>,
@@ -196,11 +227,45 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn group(&mut self, name: &str) {
-        self.inventory.group_mut(name);
+        let name = self.safe(name);
+        self.inventory.group_mut(&name);
+    }
+
+    /// The name under which a group is kept.
+    fn safe<'n>(&mut self, name: &'n str) -> Cow<'n, str> {
+        let odd = |(n, c): (usize, char)| !(c.is_alphanumeric() || c == '_') || (n == 0 && c.is_numeric());
+        if !name.chars().enumerate().any(odd) {
+            return Cow::Borrowed(name);
+        }
+        if !self.odd.iter().any(|o| o == name) {
+            self.odd.push(name.to_owned());
+        }
+        match self.group_names {
+            GroupNames::Never | GroupNames::Ignore => Cow::Borrowed(name),
+            GroupNames::Always | GroupNames::Silently => {
+                name.chars().enumerate().map(|(n, c)| if odd((n, c)) { '_' } else { c }).collect()
+            }
+        }
+    }
+
+    /// The warning about group names, in Ansible's words.
+    fn name_groups(&mut self) {
+        let what = match self.group_names {
+            GroupNames::Never => "but not replaced",
+            GroupNames::Always => "and automatically replaced",
+            GroupNames::Ignore | GroupNames::Silently => return,
+        };
+        if !self.odd.is_empty() {
+            let text = format!("Invalid characters were found in group names {what}: {}", self.odd.join(", "));
+            let mut mistake = Mistake::plain(text);
+            mistake.warning = true;
+            self.mistakes.push(mistake.help("letters, digits and underscores are safe in patterns and expressions"));
+        }
     }
 
     /// A host in a group; new ones know the source that named them first.
     fn host(&mut self, name: &str, group: &str, port: Option<u16>) {
+        let group = &*self.safe(group);
         if !self.inventory.hosts.contains_key(name) {
             let host = self.inventory.host_mut(name);
             if let Some(path) = &self.origin {
@@ -223,6 +288,7 @@ impl Builder<'_> {
     }
 
     fn group_var(&mut self, group: &str, key: &str, value: Value, span: &Span) {
+        let group = &*self.safe(group);
         if key == "ansible_group_priority" {
             let number = match &value {
                 Value::Int(i) => Some(*i),
@@ -243,6 +309,7 @@ impl Builder<'_> {
 
     /// Puts a group into another, unless that would close a circle.
     fn child(&mut self, parent: &str, child: &str, span: &Span) {
+        let (parent, child) = (&*self.safe(parent), &*self.safe(child));
         self.group(parent);
         self.group(child);
         if parent == "all" {

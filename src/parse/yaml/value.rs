@@ -175,7 +175,16 @@ impl Reader<'_> {
                 scalar::Plain::Date(iso) => Some(Value::from(iso)),
                 _ => None,
             },
-            ("binary", Kind::Scalar { text, .. }) => decode_base64(text).map(Value::from),
+            ("binary", Kind::Scalar { text, .. }) => decode_base64(text).map(|bytes| {
+                let text = String::from_utf8_lossy(&bytes);
+                if text.contains('\u{fffd}') {
+                    let mut mistake = Mistake::at(&node.span, "these bytes are not UTF-8 text; what is not is lost");
+                    mistake.warning = true;
+                    self.mistakes
+                        .push(mistake.help("pass bytes as base64 text, and decode them where they are needed"));
+                }
+                Value::str(text)
+            }),
             // Python's set; a list is what templates make of it.
             ("set", Kind::Map(pairs)) => Some(pairs.iter().map(|(k, _)| self.convert(k, live)).collect::<Value>()),
             ("omap" | "pairs", Kind::Seq(items)) => {
@@ -210,8 +219,8 @@ fn lower_boolean(text: &str) -> Option<bool> {
     scalar::boolean(&text.to_lowercase())
 }
 
-/// The text of `!!binary`; none if it is not base64 of UTF-8.
-fn decode_base64(text: &str) -> Option<String> {
+/// The bytes of `!!binary`; none if it is not base64.
+fn decode_base64(text: &str) -> Option<Vec<u8>> {
     let (mut out, mut bits, mut held) = (Vec::new(), 0u32, 0u32);
     for b in text.bytes().filter(|b| !b.is_ascii_whitespace() && *b != b'=') {
         let six = match b {
@@ -230,7 +239,7 @@ fn decode_base64(text: &str) -> Option<String> {
             bits &= (1 << held) - 1;
         }
     }
-    String::from_utf8(out).ok()
+    Some(out)
 }
 
 /// The text of a string scalar, as a name is read: numbers and booleans too, as they were written.
