@@ -78,7 +78,11 @@ pub fn find(files: &dyn Files, dir: &Path, name: &str, bare: Bare, folders: bool
 /// All files of variables in a folder and below: hidden ones, backups and other endings are passed over, and so are
 /// folders with an ending.
 fn walk(files: &dyn Files, dir: &Path, found: &mut Vec<PathBuf>) {
-    let Ok(names) = files.list(dir) else { return };
+    let Ok(names) = files.list(dir) else {
+        // Reading it as a file then says why.
+        found.push(dir.to_owned());
+        return;
+    };
     for name in names {
         if name.starts_with('.') || name.ends_with('~') {
             continue;

@@ -162,10 +162,10 @@ impl Keys {
     }
 
     fn mac(&self) -> Hmac<Sha256> {
-        let mut key = [0u8; 32];
-        key.copy_from_slice(&self.0[32..64]);
-        // 32 bytes are a legal key of every HMAC.
-        Hmac::<Sha256>::new_from_slice(&key).unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"))
+        // HMAC fills a short key up with zeros to the block size of its hash.
+        let mut key = Zeroizing::new([0u8; 64]);
+        key[..32].copy_from_slice(&self.0[32..64]);
+        Hmac::<Sha256>::new((&*key).into())
     }
 
     fn cipher(&self, text: &mut [u8]) {

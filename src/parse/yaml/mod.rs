@@ -1,9 +1,10 @@
 //! YAML as PyYAML reads it for Ansible (version 1.1 of the language), with a position for every node.
 //!
-//! `read` makes the tree from the events of `granit-parser`, `scalar` knows what a plain scalar means, `value` turns nodes
+//! `read` makes the tree from the events of `granit-parser` (`patch` bridges what that refuses and PyYAML reads), `scalar` knows what a plain scalar means, `value` turns nodes
 //! into values, `fix` words the errors.
 
 mod fix;
+mod patch;
 mod read;
 pub mod scalar;
 mod value;

@@ -1,11 +1,11 @@
 //! The events of `granit-parser` to a tree of nodes: aliases, merge keys, duplicate keys, limits.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, Tag};
+use granit_parser::{Event, Options, Parser, ScalarStyle, ScanError, Tag};
 
+use super::patch::Patched;
 use super::{Kind, MAX_ALIASED, MAX_DEPTH, Node, Style, fix};
 use crate::model::mistake::Mistake;
 use crate::model::source::{Source, Span};
@@ -33,7 +33,7 @@ pub fn read_hidden(source: &Arc<Source>, text: &str, mistakes: &mut Vec<Mistake>
         simple_key_max_lookahead: if json { usize::MAX } else { 1024 },
     };
     options.set_emit_comments(false);
-    let mut patched = Patched { text: Cow::Borrowed(&text[skipped..]), inserts: Vec::new(), skipped };
+    let mut patched = Patched::new(text, skipped);
     loop {
         let warned = mistakes.len();
         match events(source, &patched, options.clone(), json, mistakes) {
@@ -46,56 +46,6 @@ pub fn read_hidden(source: &Arc<Source>, text: &str, mistakes: &mut Vec<Mistake>
                     return Err(fix::mistake(source, text, at, &error));
                 }
             }
-        }
-    }
-}
-
-/// The text as the parser gets it: with spaces put in where PyYAML needs none.
-struct Patched<'a> {
-    text: Cow<'a, str>,
-    /// Where in this text spaces were put in, and how many; in order.
-    inserts: Vec<(usize, usize)>,
-    /// Bytes of the file before this text.
-    skipped: usize,
-}
-
-impl Patched<'_> {
-    /// Where a byte of this text stands in the file.
-    fn origin(&self, at: usize) -> usize {
-        let before = self.inserts.iter().take_while(|(from, _)| *from < at);
-        at - before.map(|(from, count)| (*count).min(at - from)).sum::<usize>() + self.skipped
-    }
-
-    fn insert(&mut self, at: usize, count: usize) {
-        let place = self.inserts.partition_point(|(from, _)| *from < at);
-        self.inserts[place..].iter_mut().for_each(|(from, _)| *from += count);
-        self.inserts.insert(place, (at, count));
-        self.text.to_mut().insert_str(at, &" ".repeat(count));
-    }
-
-    /// Two things that PyYAML reads and YAML 1.2 forbids: lines of a quoted text that are not indented, and a comment
-    /// right behind a quote. Spaces there change nothing of the meaning. False if the error is another one.
-    fn bridge(&mut self, error: &ScanError) -> bool {
-        const MOST: usize = 10_000;
-        let Some(at) = error.marker().byte_offset().filter(|_| self.inserts.len() < MOST) else { return false };
-        match error.kind() {
-            ErrorKind::CommentNotSeparated => {
-                self.insert(at, 1);
-                true
-            }
-            ErrorKind::InvalidQuotedScalarIndent => {
-                let Some((_, close)) =
-                    fix::quoted(&self.text, at).filter(|(_, close)| (at..self.text.len()).contains(close))
-                else {
-                    return false;
-                };
-                // All lines of the text at once, from the last to the first, so that places stay right.
-                let lines = self.text[at..close].match_indices('\n').map(|(i, _)| at + i + 1);
-                let starts: Vec<usize> = std::iter::once(at).chain(lines).collect();
-                starts.into_iter().rev().for_each(|start| self.insert(start, MAX_DEPTH));
-                true
-            }
-            _ => false,
         }
     }
 }
@@ -495,6 +445,8 @@ mod tests {
         assert_eq!(value("!unsafe \"{{ x }}\"").to_string(), "{{ x }}");
         assert!(!value("a: !unsafe [\"{{ x }}\", {b: \"{{ y }}\"}]").has_template());
         assert!(value("a: [\"{{ x }}\"]").has_template());
+        let json = value("{\"a\": {\"__ansible_unsafe\": \"{{ x }}\"}}");
+        assert_eq!(json.get("a").and_then(Value::as_str), Some("{{ x }}"));
         assert_eq!(
             value("[!!str 1, !!int \"2\", !!float 3, !!bool yes, !!null x]").to_string(),
             "['1', 2, 3.0, True, None]"

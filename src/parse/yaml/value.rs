@@ -79,6 +79,13 @@ impl Reader<'_> {
             },
             Kind::Scalar { text, .. } => self.text(node, text, live),
             Kind::Seq(items) => Value::list(items.iter().map(|n| self.convert(n, live)).collect()),
+            // How Ansible writes the two tags in JSON.
+            Kind::Map(pairs) if pairs.len() == 1 && pairs[0].0.text() == Some("__ansible_unsafe") => {
+                self.convert(&pairs[0].1, false)
+            }
+            Kind::Map(pairs) if pairs.len() == 1 && pairs[0].0.text() == Some("__ansible_vault") => {
+                self.open(&pairs[0].1, live)
+            }
             Kind::Map(pairs) => {
                 let mut dict = Dict::with_capacity(pairs.len());
                 for (key, value) in pairs {
