@@ -7,5 +7,7 @@ mod error;
 pub mod filters;
 mod jinja;
 pub mod lookups;
+mod patterns;
 pub mod template;
 pub mod tests;
+mod versions;

@@ -7,180 +7,31 @@ use super::super::jinja::tree::Filter;
 use super::super::jinja::val::{Bound, Res, Val};
 
 pub(super) const ALL: &[Filter] = &[
-    Filter {
-        names: &["default", "d"],
-        params: &["default_value", "boolean"],
-        takes_missing: true,
-        run: default,
-        doc: "Another value where it is undefined, or also where it is false.",
-    },
+    Filter { names: &["default", "d"], params: &["default_value", "boolean"], takes_missing: true, run: default, doc: "Another value where it is undefined, or also where it is false." },
     Filter { names: &["abs"], params: &[], takes_missing: false, run: abs, doc: "The absolute value of a number." },
-    Filter {
-        names: &["capitalize"],
-        params: &[],
-        takes_missing: false,
-        run: |cx, v, _| Ok(capitalize(&cx.text(&v)?).into()),
-        doc: "First letter large, the others small.",
-    },
-    Filter {
-        names: &["center"],
-        params: &["width"],
-        takes_missing: false,
-        run: center,
-        doc: "Centered in a width of 80 or as given.",
-    },
-    Filter {
-        names: &["escape", "e", "forceescape"],
-        params: &[],
-        takes_missing: false,
-        run: |cx, v, _| Ok(escape(&cx.text(&v)?).into()),
-        doc: "With HTML's special characters escaped.",
-    },
-    Filter {
-        names: &["filesizeformat"],
-        params: &["binary"],
-        takes_missing: false,
-        run: file_size,
-        doc: "A number of bytes for people: `13 kB`.",
-    },
-    Filter {
-        names: &["float"],
-        params: &["default"],
-        takes_missing: false,
-        run: float,
-        doc: "As a number; the default (0.0) where it is none.",
-    },
-    Filter {
-        names: &["format"],
-        params: &["*args", "**kwargs"],
-        takes_missing: false,
-        run: format,
-        doc: "A `%s` format with its values.",
-    },
-    Filter {
-        names: &["indent"],
-        params: &["width", "first", "blank"],
-        takes_missing: false,
-        run: indent,
-        doc: "Every line but the first indented by 4 or as given.",
-    },
-    Filter {
-        names: &["int"],
-        params: &["default", "base"],
-        takes_missing: false,
-        run: int,
-        doc: "As a whole number; the default (0) where it is none.",
-    },
-    Filter {
-        names: &["lower"],
-        params: &[],
-        takes_missing: false,
-        run: |cx, v, _| Ok(cx.text(&v)?.to_lowercase().into()),
-        doc: "In small letters.",
-    },
-    Filter {
-        names: &["upper"],
-        params: &[],
-        takes_missing: false,
-        run: |cx, v, _| Ok(cx.text(&v)?.to_uppercase().into()),
-        doc: "In large letters.",
-    },
-    Filter {
-        names: &["pprint"],
-        params: &[],
-        takes_missing: false,
-        run: |cx, v, _| {
-            let v = Val::list(vec![v]);
-            let t = cx.text(&v)?;
-            Ok(Val::str(&t[1..t.len() - 1]))
-        },
-        doc: "As Python prints it, for debugging.",
-    },
-    Filter {
-        names: &["replace"],
-        params: &["old", "new", "count"],
-        takes_missing: false,
-        run: replace,
-        doc: "With one text replaced by another.",
-    },
-    Filter {
-        names: &["round"],
-        params: &["precision", "method"],
-        takes_missing: false,
-        run: round,
-        doc: "Rounded: `common`, `ceil` or `floor`.",
-    },
-    Filter {
-        names: &["safe"],
-        params: &[],
-        takes_missing: false,
-        run: |_, v, _| Ok(v),
-        doc: "As it is; Ansible escapes nothing.",
-    },
-    Filter {
-        names: &["string"],
-        params: &[],
-        takes_missing: false,
-        run: |cx, v, _| Ok(cx.text(&v)?.into()),
-        doc: "As text.",
-    },
-    Filter {
-        names: &["striptags"],
-        params: &[],
-        takes_missing: false,
-        run: strip_tags,
-        doc: "Without SGML tags, white space as one blank.",
-    },
-    Filter {
-        names: &["title"],
-        params: &[],
-        takes_missing: false,
-        run: |cx, v, _| Ok(title(&cx.text(&v)?).into()),
-        doc: "Every word's first letter large.",
-    },
-    Filter {
-        names: &["trim"],
-        params: &["chars"],
-        takes_missing: false,
-        run: trim,
-        doc: "Without white space, or other characters, at both ends.",
-    },
-    Filter {
-        names: &["truncate"],
-        params: &["length", "killwords", "end", "leeway"],
-        takes_missing: false,
-        run: truncate,
-        doc: "Cut to a length, 255 or as given.",
-    },
-    Filter {
-        names: &["urlencode"],
-        params: &[],
-        takes_missing: false,
-        run: url_encode,
-        doc: "Quoted for a URL; a dictionary as a query.",
-    },
-    Filter {
-        names: &["urlize"],
-        params: &["trim_url_limit", "nofollow", "target", "rel", "extra_schemes"],
-        takes_missing: false,
-        run: urlize,
-        doc: "With web addresses as links.",
-    },
+    Filter { names: &["capitalize"], params: &[], takes_missing: false, run: |cx, v, _| Ok(capitalize(&cx.text(&v)?).into()), doc: "First letter large, the others small." },
+    Filter { names: &["center"], params: &["width"], takes_missing: false, run: center, doc: "Centered in a width of 80 or as given." },
+    Filter { names: &["escape", "e", "forceescape"], params: &[], takes_missing: false, run: |cx, v, _| Ok(escape(&cx.text(&v)?).into()), doc: "With HTML's special characters escaped." },
+    Filter { names: &["filesizeformat"], params: &["binary"], takes_missing: false, run: file_size, doc: "A number of bytes for people: `13 kB`." },
+    Filter { names: &["float"], params: &["default"], takes_missing: false, run: float, doc: "As a number; the default (0.0) where it is none." },
+    Filter { names: &["format"], params: &["*args", "**kwargs"], takes_missing: false, run: format, doc: "A `%s` format with its values." },
+    Filter { names: &["indent"], params: &["width", "first", "blank"], takes_missing: false, run: indent, doc: "Every line but the first indented by 4 or as given." },
+    Filter { names: &["int"], params: &["default", "base"], takes_missing: false, run: int, doc: "As a whole number; the default (0) where it is none." },
+    Filter { names: &["lower"], params: &[], takes_missing: false, run: |cx, v, _| Ok(cx.text(&v)?.to_lowercase().into()), doc: "In small letters." },
+    Filter { names: &["upper"], params: &[], takes_missing: false, run: |cx, v, _| Ok(cx.text(&v)?.to_uppercase().into()), doc: "In large letters." },
+    Filter { names: &["pprint"], params: &[], takes_missing: false, run: |cx, v, _| { let v = Val::list(vec![v]); let t = cx.text(&v)?; Ok(Val::str(&t[1..t.len() - 1])) }, doc: "As Python prints it, for debugging." },
+    Filter { names: &["replace"], params: &["old", "new", "count"], takes_missing: false, run: replace, doc: "With one text replaced by another." },
+    Filter { names: &["round"], params: &["precision", "method"], takes_missing: false, run: round, doc: "Rounded: `common`, `ceil` or `floor`." },
+    Filter { names: &["safe"], params: &[], takes_missing: false, run: |_, v, _| Ok(v), doc: "As it is; Ansible escapes nothing." },
+    Filter { names: &["string"], params: &[], takes_missing: false, run: |cx, v, _| Ok(cx.text(&v)?.into()), doc: "As text." },
+    Filter { names: &["striptags"], params: &[], takes_missing: false, run: strip_tags, doc: "Without SGML tags, white space as one blank." },
+    Filter { names: &["title"], params: &[], takes_missing: false, run: |cx, v, _| Ok(title(&cx.text(&v)?).into()), doc: "Every word's first letter large." },
+    Filter { names: &["trim"], params: &["chars"], takes_missing: false, run: trim, doc: "Without white space, or other characters, at both ends." },
+    Filter { names: &["truncate"], params: &["length", "killwords", "end", "leeway"], takes_missing: false, run: truncate, doc: "Cut to a length, 255 or as given." },
+    Filter { names: &["urlize"], params: &["trim_url_limit", "nofollow", "target", "rel", "extra_schemes"], takes_missing: false, run: urlize, doc: "With web addresses as links." },
     Filter { names: &["wordcount"], params: &[], takes_missing: false, run: word_count, doc: "How many words." },
-    Filter {
-        names: &["wordwrap"],
-        params: &["width", "break_long_words", "wrapstring", "break_on_hyphens"],
-        takes_missing: false,
-        run: word_wrap,
-        doc: "Lines wrapped at a width, 79 or as given.",
-    },
-    Filter {
-        names: &["xmlattr"],
-        params: &["autospace"],
-        takes_missing: false,
-        run: xml_attr,
-        doc: "A dictionary as attributes of a tag.",
-    },
+    Filter { names: &["wordwrap"], params: &["width", "break_long_words", "wrapstring", "break_on_hyphens"], takes_missing: false, run: word_wrap, doc: "Lines wrapped at a width, 79 or as given." },
+    Filter { names: &["xmlattr"], params: &["autospace"], takes_missing: false, run: xml_attr, doc: "A dictionary as attributes of a tag." },
 ];
 
 fn default(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
@@ -373,11 +224,7 @@ fn strip_tags(cx: &mut Cx<'_>, v: Val, _: Bound) -> Res {
     let mut rest = text.as_str();
     while let Some(i) = rest.find('<') {
         out.push_str(&rest[..i]);
-        let end = if rest[i..].starts_with("<!--") {
-            rest[i..].find("-->").map(|e| e + 3)
-        } else {
-            rest[i..].find('>').map(|e| e + 1)
-        };
+        let end = if rest[i..].starts_with("<!--") { rest[i..].find("-->").map(|e| e + 3) } else { rest[i..].find('>').map(|e| e + 1) };
         match end {
             Some(e) => rest = &rest[i + e..],
             None => {
@@ -388,12 +235,7 @@ fn strip_tags(cx: &mut Cx<'_>, v: Val, _: Bound) -> Res {
     }
     out.push_str(rest);
     let plain = out.split_whitespace().collect::<Vec<_>>().join(" ");
-    let plain = plain
-        .replace("&lt;", "<")
-        .replace("&gt;", ">")
-        .replace("&#39;", "'")
-        .replace("&#34;", "\"")
-        .replace("&quot;", "\"");
+    let plain = plain.replace("&lt;", "<").replace("&gt;", ">").replace("&#39;", "'").replace("&#34;", "\"").replace("&quot;", "\"");
     Ok(plain.replace("&amp;", "&").into())
 }
 
@@ -448,29 +290,6 @@ pub(super) fn quote_url(text: &str, keep: &str) -> String {
     out
 }
 
-fn url_encode(cx: &mut Cx<'_>, v: Val, _: Bound) -> Res {
-    let pairs = match &v {
-        Val::Dict(_) => cx.pairs(&v)?.into_iter().map(|(k, v)| (Val::of_key(&k), v)).collect(),
-        Val::List(_) | Val::Tuple(_) => {
-            let mut pairs = Vec::new();
-            for pair in cx.items(&v)? {
-                match cx.items(&pair)?.as_slice() {
-                    [k, v] => pairs.push((k.clone(), v.clone())),
-                    _ => return fail("a list of pairs is needed"),
-                }
-            }
-            pairs
-        }
-        other => return Ok(quote_url(&cx.text(other)?, "/").into()),
-    };
-    let mut parts = Vec::new();
-    for (k, v) in pairs {
-        let (k, v) = (cx.text(&k)?, cx.text(&v)?);
-        parts.push(format!("{}={}", quote_url(&k, "").replace("%20", "+"), quote_url(&v, "").replace("%20", "+")));
-    }
-    Ok(parts.join("&").into())
-}
-
 fn urlize(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
     let text = cx.text(&v)?;
     let limit = b.int(0, "trim_url_limit")?.and_then(|n| usize::try_from(n).ok());
@@ -496,13 +315,7 @@ fn urlize(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
             Some(n) if body.chars().count() > n => body.chars().take(n).chain("...".chars()).collect(),
             _ => body.to_owned(),
         };
-        format!(
-            "<a href=\"{}\" rel=\"{}\"{target}>{}</a>{}",
-            escape(&href),
-            rel.join(" "),
-            escape(&shown),
-            escape(tail)
-        )
+        format!("<a href=\"{}\" rel=\"{}\"{target}>{}</a>{}", escape(&href), rel.join(" "), escape(&shown), escape(tail))
     };
     let words: Vec<String> = text.split(' ').map(link).collect();
     Ok(words.join(" ").into())
@@ -527,9 +340,7 @@ fn wrap(line: &str, width: usize, break_long: bool, end: &str) -> String {
     let mut chunks: Vec<String> = Vec::new();
     for c in line.chars() {
         match chunks.last_mut() {
-            Some(last) if last.ends_with(char::is_whitespace) == c.is_whitespace() && !last.ends_with('-') => {
-                last.push(c)
-            }
+            Some(last) if last.ends_with(char::is_whitespace) == c.is_whitespace() && !last.ends_with('-') => last.push(c),
             _ => chunks.push(c.to_string()),
         }
     }

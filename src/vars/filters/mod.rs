@@ -3,14 +3,20 @@
 mod data;
 mod jinja;
 mod lists;
+mod numbers;
+mod paths;
+mod regex;
 mod sequences;
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
+pub(super) use data::truth_of;
+pub(super) use paths::url_parts;
+
 use super::jinja::tree::Filter;
 
-const FAMILIES: &[&[Filter]] = &[data::ALL, lists::ALL, jinja::ALL, sequences::ALL];
+const FAMILIES: &[&[Filter]] = &[data::ALL, lists::ALL, numbers::ALL, paths::ALL, regex::ALL, jinja::ALL, sequences::ALL];
 
 fn table() -> &'static HashMap<&'static str, &'static Filter> {
     static TABLE: OnceLock<HashMap<&'static str, &'static Filter>> = OnceLock::new();

@@ -1,6 +1,7 @@
 //! The tests, a file for each family; one line of a family's table each.
 
 mod basic;
+mod matching;
 mod results;
 
 use std::collections::HashMap;
@@ -8,7 +9,7 @@ use std::sync::OnceLock;
 
 use super::jinja::tree::Test;
 
-const FAMILIES: &[&[Test]] = &[basic::ALL, results::ALL];
+const FAMILIES: &[&[Test]] = &[results::ALL, matching::ALL, basic::ALL];
 
 fn table() -> &'static HashMap<&'static str, &'static Test> {
     static TABLE: OnceLock<HashMap<&'static str, &'static Test>> = OnceLock::new();
