@@ -1,11 +1,45 @@
 //! Every case in `cases/templates` gives what ansible-core gives (`ask-ansible.py` there wrote the answers).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use stx_upgrade::model::source::{Span, Spanned};
 use stx_upgrade::model::value::{Dict, Value};
-use stx_upgrade::vars::template::Templar;
+use stx_upgrade::vars::template::{Control, Scope, Templar};
+
+/// Variables of a case, and this machine as the control node.
+struct Here(Dict);
+
+impl Scope for Here {
+    fn get(&self, name: &str) -> Option<Value> {
+        self.0.get(name).cloned()
+    }
+    fn names(&self) -> Vec<Arc<str>> {
+        self.0.keys().map(|k| Arc::from(k.to_string())).collect()
+    }
+    fn control(&self) -> Option<&dyn Control> {
+        Some(self)
+    }
+}
+
+impl Control for Here {
+    fn search(&self) -> Vec<PathBuf> {
+        vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/templates")]
+    }
+    fn read(&self, path: &Path) -> Result<Vec<u8>, String> {
+        std::fs::read(path).map_err(|e| e.to_string())
+    }
+    fn run(&self, command: &str) -> Result<(i32, Vec<u8>, Vec<u8>), String> {
+        let out = std::process::Command::new("sh").args(["-c", command]).output().map_err(|e| e.to_string())?;
+        Ok((out.status.code().unwrap_or(-1), out.stdout, out.stderr))
+    }
+    fn matching(&self, _pattern: &str) -> Result<Vec<String>, String> {
+        Ok(Vec::new())
+    }
+    fn setting(&self, _name: &str) -> Option<Value> {
+        None
+    }
+}
 
 /// Marks the strings of a value as what a user wrote.
 fn written(value: &Value) -> Value {
@@ -28,7 +62,7 @@ fn run(file: &Path) -> Vec<String> {
     let mut wrong = Vec::new();
     for group in groups[0].as_list().expect("a list of groups") {
         let vars = group.get("vars").map(written).unwrap_or_default();
-        let vars: Dict = vars.as_dict().cloned().unwrap_or_default();
+        let vars = Here(vars.as_dict().cloned().unwrap_or_default());
         for case in group.get("cases").and_then(Value::as_list).expect("cases") {
             let text = |kind: &str| case.get(kind).map(Value::to_string);
             let (shown, result) = if let Some(t) = text("condition") {

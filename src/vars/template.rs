@@ -169,7 +169,7 @@ impl TextOptions {
     }
 
     /// Sets an option by the name that the `template` module and the `#jinja2:` line give it.
-    fn set(&mut self, key: &str, value: &Value) -> Res<()> {
+    pub(super) fn set(&mut self, key: &str, value: &Value) -> Res<()> {
         let slot = match key {
             "variable_start_string" => &mut self.variable.0,
             "variable_end_string" => &mut self.variable.1,
@@ -314,6 +314,28 @@ impl Engine {
             Err(e) => super::error::fail(format!("cannot read the template {}: {e}", path.display())),
         }
     }
+
+    /// Renders the text of a template file.
+    pub(super) fn render_text(&self, text: &str, options: &TextOptions, scope: &dyn Scope) -> Res<String> {
+        let mut options = options.clone();
+        let body = options.header(text)?;
+        let program = self.text(body, &options)?;
+        let mut cx = Cx::new(self, scope);
+        cx.options = Some(&options);
+        let result = cx.run(&program, &Frame::root(true)).and_then(|v| match v {
+            Val::Null => Ok(String::new()),
+            Val::Str(s) => Ok(s.to_string()),
+            Val::Missing(m) => Err(m.fail()),
+            v => cx.value(&v).map(|v| v.to_string()),
+        });
+        match result {
+            Ok(result) => Ok(with_line_ends(body, &result, &options.newline_sequence)),
+            Err(mut e) => {
+                place(&mut e, &options.name, body, None);
+                Err(e)
+            }
+        }
+    }
 }
 
 /// Renders templates and decides conditions. One per run; share it behind an `Arc`.
@@ -387,6 +409,8 @@ impl Templar {
             e.span = Some(written.span.clone());
             e
         };
+        // An expression that a template gave may be data of a host: it may look at variables, not at the control node.
+        let mut given = false;
         let (text, span) = match &written.value {
             Value::Bool(b) => return Ok(*b),
             Value::Str(s) => (s.to_string(), written.span.clone()),
@@ -399,7 +423,10 @@ impl Templar {
                 } else {
                     let inner = Arc::new(Template { text: trimmed.to_owned(), span: t.span.clone() });
                     match self.value(&Value::Template(inner), scope)? {
-                        Value::Str(s) => (s.to_string(), t.span.clone()),
+                        Value::Str(s) => {
+                            given = true;
+                            (s.to_string(), t.span.clone())
+                        }
                         Value::Bool(b) => return Ok(b),
                         other => return Err(not_boolean(&other, trimmed, &wrong)),
                     }
@@ -413,7 +440,8 @@ impl Templar {
             return Err(wrong("the condition is empty".into()).help("write true, or remove it"));
         }
         let mut cx = Cx::new(&self.engine, scope);
-        cx.renders_constants = true;
+        cx.renders_constants = !given;
+        cx.lookups = !given;
         match self.evaluate(&mut cx, self.engine.condition(text), text, &span)? {
             Value::Bool(b) => Ok(b),
             other => Err(not_boolean(&other, text, &wrong)),
@@ -439,24 +467,7 @@ impl Templar {
 
     /// Renders the text of a template file, as the `template` module does.
     pub fn render_text(&self, text: &str, options: &TextOptions, scope: &dyn Scope) -> Result<String, Fail> {
-        let mut options = options.clone();
-        let body = options.header(text)?;
-        let program = self.engine.text(body, &options)?;
-        let mut cx = Cx::new(&self.engine, scope);
-        cx.options = Some(&options);
-        let result = cx.run(&program, &Frame::root(true)).and_then(|v| match v {
-            Val::Null => Ok(String::new()),
-            Val::Str(s) => Ok(s.to_string()),
-            Val::Missing(m) => Err(m.fail()),
-            v => cx.value(&v).map(|v| v.to_string()),
-        });
-        match result {
-            Ok(result) => Ok(with_line_ends(body, &result, &options.newline_sequence)),
-            Err(mut e) => {
-                place(&mut e, &options.name, body, None);
-                Err(e)
-            }
-        }
+        self.engine.render_text(text, options, scope)
     }
 
     /// What a loop written `with_NAME: terms` goes over. Terms are rendered first.

@@ -121,7 +121,7 @@ pub(in crate::vars) fn truth_of(v: &Val) -> Option<bool> {
 
 fn boolean(_: &mut Cx<'_>, v: Val, _: Bound) -> Res {
     // What is neither becomes false, with a warning in Ansible.
-    Ok(if v.is_null() { Val::Null } else { Val::Bool(truth_of(&v).unwrap_or(false)) })
+    Ok(Val::Bool(truth_of(&v).unwrap_or(false)))
 }
 
 fn from_json(cx: &mut Cx<'_>, v: Val, _: Bound) -> Res {

@@ -208,6 +208,9 @@ fn round(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
     let precision = b.int(0, "precision")?.unwrap_or(0).clamp(-300, 300) as i32;
     let method = b.text(cx, 1, "common")?;
     let scale = 10f64.powi(precision);
+    if let (Val::Int(_), "common", 0..) = (&v, method.as_str(), precision) {
+        return Ok(v);
+    }
     Ok(Val::Float(match method.as_str() {
         "ceil" => (x * scale).ceil() / scale,
         "floor" => (x * scale).floor() / scale,

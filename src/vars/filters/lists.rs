@@ -8,182 +8,30 @@ use super::sequences::{folded, path_of};
 use crate::model::value::Key;
 
 pub(super) const ALL: &[Filter] = &[
-    Filter {
-        names: &["combine"],
-        params: &["*terms", "**kwargs"],
-        takes_missing: false,
-        run: combine,
-        doc: "Dictionaries merged, the last winning; `recursive`, `list_merge`.",
-    },
-    Filter {
-        names: &["dict2items"],
-        params: &["key_name", "value_name"],
-        takes_missing: false,
-        run: dict_to_items,
-        doc: "A dictionary as a list of `{key, value}`.",
-    },
-    Filter {
-        names: &["items2dict"],
-        params: &["key_name", "value_name"],
-        takes_missing: false,
-        run: items_to_dict,
-        doc: "A list of `{key, value}` as a dictionary.",
-    },
+    Filter { names: &["combine"], params: &["*terms", "**kwargs"], takes_missing: false, run: combine, doc: "Dictionaries merged, the last winning; `recursive`, `list_merge`." },
+    Filter { names: &["dict2items"], params: &["key_name", "value_name"], takes_missing: false, run: dict_to_items, doc: "A dictionary as a list of `{key, value}`." },
+    Filter { names: &["items2dict"], params: &["key_name", "value_name"], takes_missing: false, run: items_to_dict, doc: "A list of `{key, value}` as a dictionary." },
     Filter { names: &["union"], params: &["b"], takes_missing: false, run: union, doc: "What either list has." },
-    Filter {
-        names: &["intersect"],
-        params: &["b"],
-        takes_missing: false,
-        run: |cx, v, b| set(cx, v, b, |a, b| a && b),
-        doc: "What both lists have.",
-    },
-    Filter {
-        names: &["difference"],
-        params: &["b"],
-        takes_missing: false,
-        run: |cx, v, b| set(cx, v, b, |a, b| a && !b),
-        doc: "What only the first list has.",
-    },
-    Filter {
-        names: &["symmetric_difference"],
-        params: &["b"],
-        takes_missing: false,
-        run: symmetric,
-        doc: "What only one of two lists has.",
-    },
-    Filter {
-        names: &["unique"],
-        params: &["case_sensitive", "attribute"],
-        takes_missing: false,
-        run: unique,
-        doc: "Each value once.",
-    },
-    Filter {
-        names: &["min"],
-        params: &["case_sensitive", "attribute"],
-        takes_missing: false,
-        run: |cx, v, b| extreme(cx, v, b, false),
-        doc: "The least item.",
-    },
-    Filter {
-        names: &["max"],
-        params: &["case_sensitive", "attribute"],
-        takes_missing: false,
-        run: |cx, v, b| extreme(cx, v, b, true),
-        doc: "The greatest item.",
-    },
-    Filter {
-        names: &["flatten"],
-        params: &["levels", "skip_nulls"],
-        takes_missing: false,
-        run: flatten,
-        doc: "Lists in lists as one list; without nulls.",
-    },
-    Filter {
-        names: &["zip"],
-        params: &["*args", "**kwargs"],
-        takes_missing: false,
-        run: |cx, v, b| zip(cx, v, b, false),
-        doc: "The items of several lists side by side.",
-    },
-    Filter {
-        names: &["zip_longest"],
-        params: &["*args", "**kwargs"],
-        takes_missing: false,
-        run: |cx, v, b| zip(cx, v, b, true),
-        doc: "As zip, to the end of the longest list; `fillvalue`.",
-    },
-    Filter {
-        names: &["product"],
-        params: &["*args", "**kwargs"],
-        takes_missing: false,
-        run: product,
-        doc: "Every item of one list with every item of the others.",
-    },
-    Filter {
-        names: &["permutations"],
-        params: &["n"],
-        takes_missing: false,
-        run: permutations,
-        doc: "Every order of the items.",
-    },
-    Filter {
-        names: &["combinations"],
-        params: &["n"],
-        takes_missing: false,
-        run: combinations,
-        doc: "Every choice of a number of items.",
-    },
-    Filter {
-        names: &["subelements"],
-        params: &["subelements", "skip_missing"],
-        takes_missing: false,
-        run: subelements,
-        doc: "Each item with each item of a list that it holds.",
-    },
-    Filter {
-        names: &["extract"],
-        params: &["container", "morekeys"],
-        takes_missing: false,
-        run: extract,
-        doc: "The member of a container that this key names.",
-    },
-    Filter {
-        names: &["rekey_on_member"],
-        params: &["key", "duplicates"],
-        takes_missing: false,
-        run: rekey,
-        doc: "A list of dictionaries as a dictionary by one of their members.",
-    },
-    Filter {
-        names: &["groupby"],
-        params: &["attribute", "default", "case_sensitive"],
-        takes_missing: false,
-        run: |cx, v, b| {
-            let groups = super::sequences::group_by(cx, v, b)?;
-            let mut out = Vec::new();
-            for g in cx.items(&groups)? {
-                out.push(Val::tuple(cx.items(&g)?));
-            }
-            Ok(Val::list(out))
-        },
-        doc: "Pairs of a member's value and the items that have it.",
-    },
-    Filter {
-        names: &["dict", "community.general.dict"],
-        params: &[],
-        takes_missing: false,
-        run: to_dict,
-        doc: "A list of pairs as a dictionary.",
-    },
-    Filter {
-        names: &["dict_kv", "community.general.dict_kv"],
-        params: &["key"],
-        takes_missing: false,
-        run: dict_kv,
-        doc: "A dictionary of one key with this value.",
-    },
-    Filter {
-        names: &["lists_mergeby", "community.general.lists_mergeby"],
-        params: &["*terms", "**kwargs"],
-        takes_missing: false,
-        run: merge_by,
-        doc: "Lists of dictionaries merged by a member.",
-    },
-    Filter {
-        names: &["remove_keys", "ansible.utils.remove_keys"],
-        params: &["target", "matching_parameter"],
-        takes_missing: false,
-        run: |cx, v, b| keys(cx, v, b, false),
-        doc: "Without some keys, at any depth.",
-    },
-    Filter {
-        names: &["keep_keys", "ansible.utils.keep_keys"],
-        params: &["target", "matching_parameter"],
-        takes_missing: false,
-        run: |cx, v, b| keys(cx, v, b, true),
-        doc: "With some keys only, at any depth.",
-    },
+    Filter { names: &["intersect"], params: &["b"], takes_missing: false, run: |cx, v, b| set(cx, v, b, |a, b| a && b), doc: "What both lists have." },
+    Filter { names: &["difference"], params: &["b"], takes_missing: false, run: |cx, v, b| set(cx, v, b, |a, b| a && !b), doc: "What only the first list has." },
+    Filter { names: &["symmetric_difference"], params: &["b"], takes_missing: false, run: symmetric, doc: "What only one of two lists has." },
+    Filter { names: &["unique"], params: &["case_sensitive", "attribute"], takes_missing: false, run: unique, doc: "Each value once." },
+    Filter { names: &["min"], params: &["case_sensitive", "attribute"], takes_missing: false, run: |cx, v, b| extreme(cx, v, b, false), doc: "The least item." },
+    Filter { names: &["max"], params: &["case_sensitive", "attribute"], takes_missing: false, run: |cx, v, b| extreme(cx, v, b, true), doc: "The greatest item." },
+    Filter { names: &["flatten"], params: &["levels", "skip_nulls"], takes_missing: false, run: flatten, doc: "Lists in lists as one list; without nulls." },
+    Filter { names: &["zip"], params: &["*args", "**kwargs"], takes_missing: false, run: |cx, v, b| zip(cx, v, b, false), doc: "The items of several lists side by side." },
+    Filter { names: &["zip_longest"], params: &["*args", "**kwargs"], takes_missing: false, run: |cx, v, b| zip(cx, v, b, true), doc: "As zip, to the end of the longest list; `fillvalue`." },
+    Filter { names: &["product"], params: &["*args", "**kwargs"], takes_missing: false, run: product, doc: "Every item of one list with every item of the others." },
+    Filter { names: &["permutations"], params: &["n"], takes_missing: false, run: permutations, doc: "Every order of the items." },
+    Filter { names: &["combinations"], params: &["n"], takes_missing: false, run: combinations, doc: "Every choice of a number of items." },
+    Filter { names: &["subelements"], params: &["subelements", "skip_missing"], takes_missing: false, run: subelements, doc: "Each item with each item of a list that it holds." },
+    Filter { names: &["extract"], params: &["container", "morekeys"], takes_missing: false, run: extract, doc: "The member of a container that this key names." },
+    Filter { names: &["rekey_on_member"], params: &["key", "duplicates"], takes_missing: false, run: rekey, doc: "A list of dictionaries as a dictionary by one of their members." },
+    Filter { names: &["dict", "community.general.dict"], params: &[], takes_missing: false, run: to_dict, doc: "A list of pairs as a dictionary." },
+    Filter { names: &["dict_kv", "community.general.dict_kv"], params: &["key"], takes_missing: false, run: dict_kv, doc: "A dictionary of one key with this value." },
+    Filter { names: &["lists_mergeby", "community.general.lists_mergeby"], params: &["*terms", "**kwargs"], takes_missing: false, run: merge_by, doc: "Lists of dictionaries merged by a member." },
+    Filter { names: &["remove_keys", "ansible.utils.remove_keys"], params: &["target", "matching_parameter"], takes_missing: false, run: |cx, v, b| keys(cx, v, b, false), doc: "Without some keys, at any depth." },
+    Filter { names: &["keep_keys", "ansible.utils.keep_keys"], params: &["target", "matching_parameter"], takes_missing: false, run: |cx, v, b| keys(cx, v, b, true), doc: "With some keys only, at any depth." },
 ];
 
 #[derive(Clone, Copy, PartialEq)]
@@ -304,9 +152,7 @@ fn dict_to_items(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
         return fail(format!("dict2items requires a dictionary, not {}", v.described()));
     }
     let pairs = cx.pairs(&v)?.into_iter();
-    Ok(Val::list(
-        pairs.map(|(k, v)| Val::dict(Map::from([(key.clone(), Val::of_key(&k)), (value.clone(), v)]))).collect(),
-    ))
+    Ok(Val::list(pairs.map(|(k, v)| Val::dict(Map::from([(key.clone(), Val::of_key(&k)), (value.clone(), v)]))).collect()))
 }
 
 fn items_to_dict(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
@@ -318,9 +164,7 @@ fn items_to_dict(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
     for item in cx.items(&v)? {
         let (k, val) = (cx.find(&item, &Val::str(&key))?, cx.find(&item, &Val::str(&value))?);
         let (Some(k), Some(val)) = (k, val) else {
-            return fail(format!(
-                "items2dict requires each dictionary in the list to contain the keys '{key}' and '{value}'"
-            ));
+            return fail(format!("items2dict requires each dictionary in the list to contain the keys '{key}' and '{value}'"));
         };
         out.insert(cx.key(&k)?, val);
     }
@@ -437,11 +281,7 @@ fn symmetric(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
 }
 
 fn unique(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
-    // Ansible's own way tells letters apart; Jinja's, which it uses with an attribute, does not.
-    let case = match b.get(0) {
-        Some(v) => cx.truth(v)?,
-        None => b.some(1).is_none(),
-    };
+    let case = b.flag(cx, 0, false)?;
     let mut seen = Known::new();
     let mut out = Vec::new();
     for item in cx.items(&v)? {
@@ -458,11 +298,7 @@ fn unique(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
 }
 
 fn extreme(cx: &mut Cx<'_>, v: Val, b: Bound, greatest: bool) -> Res {
-    // Without arguments this is Python's min() and max(), which tell letters apart; with them it is Jinja's.
-    let case = match b.get(0) {
-        Some(v) => cx.truth(v)?,
-        None => b.some(1).is_none(),
-    };
+    let case = b.flag(cx, 0, false)?;
     let mut best: Option<(Val, Val)> = None;
     for item in cx.items(&v)? {
         defined(&item)?;
@@ -482,7 +318,7 @@ fn extreme(cx: &mut Cx<'_>, v: Val, b: Bound, greatest: bool) -> Res {
     }
     match best {
         Some((_, item)) => Ok(item),
-        None => fail(format!("{}() of an empty list", if greatest { "max" } else { "min" })),
+        None => Ok(Val::missing(super::super::jinja::val::Missing::new("", "No aggregated item, sequence was empty."))),
     }
 }
 
@@ -530,10 +366,7 @@ fn product(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
     let mut rows: Vec<Vec<Val>> = vec![Vec::new()];
     for list in lists {
         cx.bounded(rows.len().saturating_mul(list.len()))?;
-        rows = rows
-            .iter()
-            .flat_map(|r| list.iter().map(move |i| r.iter().cloned().chain([i.clone()]).collect()))
-            .collect();
+        rows = rows.iter().flat_map(|r| list.iter().map(move |i| r.iter().cloned().chain([i.clone()]).collect())).collect();
     }
     Ok(Val::list(rows.into_iter().map(Val::tuple).collect()))
 }
@@ -637,9 +470,7 @@ fn rekey(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
         if !matches!(item, Val::Dict(_)) {
             return fail(format!("rekey_on_member needs dictionaries, not {}", item.described()));
         }
-        let Some(k) = cx.find(&item, &Val::str(&key))? else {
-            return fail(format!("the key '{key}' was not found in an item"));
-        };
+        let Some(k) = cx.find(&item, &Val::str(&key))? else { return fail(format!("the key '{key}' was not found in an item")) };
         let k = cx.key(&k)?;
         if out.insert(k.clone(), item).is_some() && duplicates == "error" {
             return fail(format!("the key '{k}' is not unique"));
@@ -667,9 +498,7 @@ fn dict_kv(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
 fn merge_by(cx: &mut Cx<'_>, v: Val, mut b: Bound) -> Res {
     only(&b, &["recursive", "list_merge"])?;
     let (recursive, lists) = merging(cx, &b)?;
-    let Some(index) = b.rest.pop() else {
-        return fail("lists_mergeby needs the name of a member as its last argument");
-    };
+    let Some(index) = b.rest.pop() else { return fail("lists_mergeby needs the name of a member as its last argument") };
     let mut groups = indexmap::IndexMap::<Key, Map>::new();
     for list in std::iter::once(v).chain(b.rest) {
         for item in cx.items(&list)? {
@@ -704,10 +533,7 @@ fn keys(cx: &mut Cx<'_>, v: Val, b: Bound, keep: bool) -> Res {
     if how == "regex" {
         for t in &targets {
             patterns.push(fancy_regex::Regex::new(t).map_err(|e| {
-                super::super::error::TemplateError::new(
-                    super::super::error::TemplateErrorKind::Other,
-                    format!("'{t}': {e}"),
-                )
+                super::super::error::TemplateError::new(super::super::error::TemplateErrorKind::Other, format!("'{t}': {e}"))
             })?);
         }
     }

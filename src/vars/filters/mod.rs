@@ -7,16 +7,19 @@ mod numbers;
 mod paths;
 mod regex;
 mod sequences;
+mod text;
+mod yaml;
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
 pub(super) use data::truth_of;
-pub(super) use paths::url_parts;
+pub(super) use paths::{expand_user, files_like, url_parts};
+pub(super) use text::{hash_password, random_letters, shell_words};
 
 use super::jinja::tree::Filter;
 
-const FAMILIES: &[&[Filter]] = &[data::ALL, lists::ALL, numbers::ALL, paths::ALL, regex::ALL, jinja::ALL, sequences::ALL];
+const FAMILIES: &[&[Filter]] = &[data::ALL, lists::ALL, numbers::ALL, paths::ALL, regex::ALL, text::ALL, yaml::ALL, jinja::ALL, sequences::ALL];
 
 fn table() -> &'static HashMap<&'static str, &'static Filter> {
     static TABLE: OnceLock<HashMap<&'static str, &'static Filter>> = OnceLock::new();

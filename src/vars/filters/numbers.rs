@@ -98,15 +98,22 @@ fn human_to_bytes(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
     let Some((_, limit)) = UNITS.iter().find(|(l, _)| *l == letter.to_ascii_uppercase()) else {
         return wrong("; the suffix must be one of Y, Z, E, P, T, G, M, K, B");
     };
-    // The small b means bits, the large one bytes; a long name is either in any writing.
-    let class = if bits { ("b", "bit") } else { ("B", "byte") };
-    let rest = if unit.chars().count() > 1 { &unit[letter.len_utf8()..] } else { "" };
-    let whole = unit.to_lowercase();
-    let fits = rest.is_empty()
-        || rest == class.0
-        || [class.1.to_owned(), format!("{}s", class.1)].iter().any(|n| rest.to_lowercase() == *n || (letter.eq_ignore_ascii_case(&'b') && whole == *n));
-    if !fits || (unit.len() == 1 && letter == 'b' && !bits) {
-        return wrong(&format!("; '{unit}' is not a unit of {}s", class.1));
+    // The small b means bits, the large one bytes; the long name may be written in any way.
+    let (short, class) = if bits { ('b', "bit") } else { ('B', "byte") };
+    let long = match letter.to_ascii_uppercase() {
+        'B' => class.to_owned(),
+        c => {
+            const NAMES: [&str; 8] = ["kilo", "mega", "giga", "tera", "peta", "exa", "zeta", "yotta"];
+            let name = NAMES.iter().find(|n| n.starts_with(c.to_ascii_lowercase())).unwrap_or(&"");
+            format!("{name}{class}")
+        }
+    };
+    let exact = match letter.to_ascii_uppercase() {
+        'B' => short.to_string(),
+        c => format!("{c}{short}"),
+    };
+    if unit.chars().count() > 1 && unit.to_lowercase() != long && unit != exact {
+        return wrong(&format!("; '{unit}' is not a unit of {class}s (write {exact} or {long})"));
     }
     Ok(Val::Int((n * limit).round_ties_even() as i64))
 }

@@ -285,7 +285,7 @@ fn win_split(path: &str) -> (String, &str) {
 pub(in crate::vars) struct UrlParts {
     pub scheme: String,
     pub netloc: String,
-    pub path: String,
+    path: String,
     query: String,
     fragment: String,
 }

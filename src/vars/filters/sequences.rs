@@ -266,7 +266,7 @@ fn nothing(which: &str) -> Res {
     Ok(Val::missing(super::super::jinja::val::Missing::new("", message)))
 }
 
-pub(super) fn group_by(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
+fn group_by(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
     let path = b.need(0, "the filter 'groupby'", "attribute")?.clone();
     let case = b.flag(cx, 2, false)?;
     let default = b.some(1).cloned();

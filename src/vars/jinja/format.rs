@@ -234,6 +234,9 @@ fn argument(cx: &mut Cx<'_>, name: &str, args: &Args, auto: &mut usize) -> Res {
             let end = r.find(['.', '[']).unwrap_or(r.len());
             let key = Val::str(&r[..end]);
             rest = &r[end..];
+            if !matches!(v, Val::Object(_)) {
+                return fail(format!("'{}' object has no attribute '{}'; a key is written [{}]", v.kind(), &r[..end], &r[..end]));
+            }
             key
         };
         v = cx.member(&v, &key)?;

@@ -88,10 +88,6 @@ pub struct Args {
 }
 
 impl Args {
-    pub fn of(pos: Vec<Val>) -> Args {
-        Args { pos, named: Vec::new() }
-    }
-
     /// The first undefined argument.
     pub fn missing(&self) -> Option<&Rc<Missing>> {
         self.pos.iter().chain(self.named.iter().map(|(_, v)| v)).find_map(|v| match v {

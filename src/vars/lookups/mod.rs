@@ -1,5 +1,6 @@
 //! The lookups, a file for each family. They run on the control node, through [`super::template::Control`].
 
+mod files;
 mod values;
 
 use super::error::{TemplateError, TemplateErrorKind, fail};
@@ -7,7 +8,7 @@ use super::jinja::eval::Cx;
 use super::jinja::tree::Lookup;
 use super::jinja::val::{Args, Res, Val};
 
-const FAMILIES: &[&[Lookup]] = &[values::ALL];
+const FAMILIES: &[&[Lookup]] = &[values::ALL, files::ALL];
 
 /// A lookup by its short or full name.
 pub(super) fn find(name: &str) -> Option<&'static Lookup> {
@@ -32,6 +33,9 @@ pub(super) fn call(cx: &mut Cx<'_>, query: bool, mut args: Args) -> Res {
     }
     let name = args.pos.remove(0);
     let name = cx.text(&name)?;
+    if !cx.lookups {
+        return fail("lookups are not allowed in a condition that a template gave: it may hold what a host printed");
+    }
     let Some(lookup) = find(&name) else {
         let error = TemplateError::new(TemplateErrorKind::Syntax, format!("there is no lookup '{name}'"));
         return Err(match crate::model::mistake::nearest(&name, names()) {

@@ -1,14 +1,26 @@
-//! Lookups of variables and of the environment.
+//! Lookups of variables, of the environment, and of lists to loop over.
 
 use super::super::error::fail;
 use super::super::jinja::eval::Cx;
 use super::super::jinja::tree::Lookup;
-use super::super::jinja::val::{Args, Missing, Res, Val};
+use super::super::jinja::val::{Args, Map, Missing, Res, Val};
 
 pub(super) const ALL: &[Lookup] = &[
     Lookup { names: &["vars"], options: &["default"], run: vars, doc: "Variables by name." },
     Lookup { names: &["env"], options: &["default"], run: env, doc: "Variables of the control node's environment." },
     Lookup { names: &["varnames"], options: &[], run: var_names, doc: "The names of variables that match a pattern." },
+    Lookup { names: &["config"], options: &["on_missing", "plugin_type", "plugin_name", "show_origin"], run: config, doc: "Settings by name." },
+    Lookup { names: &["inventory_hostnames"], options: &[], run: hostnames, doc: "The hosts that a pattern picks." },
+    Lookup { names: &["items"], options: &[], run: items, doc: "All items, lists taken apart once." },
+    Lookup { names: &["list"], options: &[], run: |_, terms, _| Ok(terms), doc: "The items as they are." },
+    Lookup { names: &["dict"], options: &[], run: dict, doc: "A dictionary as a list of `{key, value}`." },
+    Lookup { names: &["flattened"], options: &[], run: flattened, doc: "All items, lists in lists taken apart." },
+    Lookup { names: &["indexed_items"], options: &[], run: indexed, doc: "Pairs of a number and an item." },
+    Lookup { names: &["nested", "cartesian", "community.general.cartesian"], options: &[], run: nested, doc: "Every item of one list with every item of the others." },
+    Lookup { names: &["together"], options: &[], run: together, doc: "The items of several lists side by side." },
+    Lookup { names: &["subelements"], options: &[], run: subelements, doc: "Each item with each item of a list that it holds." },
+    Lookup { names: &["sequence"], options: &["start", "end", "stride", "count", "format"], run: sequence, doc: "Numbers in a row, as texts." },
+    Lookup { names: &["random_choice"], options: &[], run: random_choice, doc: "One item at random." },
 ];
 
 pub(super) fn named(args: &Args, name: &str) -> Option<Val> {
@@ -24,12 +36,12 @@ fn vars(cx: &mut Cx<'_>, terms: Vec<Val>, args: Args) -> Res<Vec<Val>> {
                 other => fail(format!("a variable's name must be a string, not {}", other.described())),
             };
         };
-        out.push(match cx.variable(name)? {
-            Some(v) if !(v.is_missing() && named(&args, "default").is_some()) => v,
-            _ => match named(&args, "default") {
-                Some(d) => d,
-                None => Val::missing(Missing::new(&**name, format!("No variable named '{name}' was found."))),
-            },
+        let default = named(&args, "default");
+        out.push(match (cx.variable(name)?, default) {
+            (Some(Val::Missing(_)), Some(d)) => d,
+            (Some(v), _) => v,
+            (None, Some(d)) => d,
+            (None, None) => Val::missing(Missing::new(&**name, format!("No variable named '{name}' was found."))),
         });
     }
     Ok(out)
@@ -53,10 +65,289 @@ fn var_names(cx: &mut Cx<'_>, terms: Vec<Val>, _: Args) -> Res<Vec<Val>> {
     let mut out = Vec::new();
     for t in &terms {
         let pattern = cx.text(t)?;
-        let Ok(regex) = fancy_regex::Regex::new(&pattern) else { return fail(format!("'{pattern}' is not a pattern")) };
-        out.extend(
-            cx.scope.names().iter().filter(|n| regex.is_match(&***n).unwrap_or(false)).map(|n| Val::Str(n.clone())),
-        );
+        let regex = super::super::patterns::compile(&pattern, Default::default(), "")?;
+        let names = cx.scope.names();
+        out.extend(names.iter().filter(|n| regex.is_match(&***n).unwrap_or(false)).map(|n| Val::Str(n.clone())));
     }
     Ok(out)
 }
+
+fn config(cx: &mut Cx<'_>, terms: Vec<Val>, args: Args) -> Res<Vec<Val>> {
+    if named(&args, "plugin_type").is_some() || named(&args, "plugin_name").is_some() {
+        return fail("options of plugins cannot be looked up: there are no plugins here");
+    }
+    let on_missing = match named(&args, "on_missing") {
+        Some(v) => cx.text(&v)?,
+        None => "error".into(),
+    };
+    let control = cx.control("the lookup 'config'")?;
+    let mut out = Vec::new();
+    for t in &terms {
+        let name = cx.text(t)?;
+        match (control.setting(&name), on_missing.as_str()) {
+            (Some(v), _) => out.push(Val::of(&v)),
+            (None, "skip" | "warn") => {}
+            (None, _) => return fail(format!("there is no setting '{name}'")),
+        }
+    }
+    Ok(out)
+}
+
+fn hostnames(cx: &mut Cx<'_>, terms: Vec<Val>, _: Args) -> Res<Vec<Val>> {
+    let control = cx.control("the lookup 'inventory_hostnames'")?;
+    let mut patterns = Vec::new();
+    for t in &terms {
+        match t {
+            Val::List(_) | Val::Tuple(_) => {
+                for p in cx.items(t)? {
+                    patterns.push(cx.text(&p)?);
+                }
+            }
+            other => patterns.push(cx.text(other)?),
+        }
+    }
+    match control.matching(&patterns.join(",")) {
+        Ok(hosts) => Ok(hosts.iter().map(Val::str).collect()),
+        Err(e) => fail(e),
+    }
+}
+
+/// The items of a term that may be a list.
+fn listed(cx: &mut Cx<'_>, term: &Val) -> Res<Vec<Val>> {
+    match term {
+        Val::List(_) | Val::Tuple(_) | Val::Object(_) => cx.items(term),
+        Val::Later(_) => {
+            let term = cx.settle(term)?;
+            listed(cx, &term)
+        }
+        other => Ok(vec![other.clone()]),
+    }
+}
+
+fn items(cx: &mut Cx<'_>, terms: Vec<Val>, _: Args) -> Res<Vec<Val>> {
+    let mut out = Vec::new();
+    for t in &terms {
+        out.extend(listed(cx, t)?);
+    }
+    Ok(out)
+}
+
+fn dict(cx: &mut Cx<'_>, terms: Vec<Val>, _: Args) -> Res<Vec<Val>> {
+    let mut out = Vec::new();
+    let mut queue: Vec<Val> = Vec::new();
+    for t in &terms {
+        queue.extend(listed(cx, t)?);
+    }
+    for d in queue {
+        if !matches!(d, Val::Dict(_) | Val::Object(_)) {
+            return fail(format!("with_dict expects a dictionary, not {}", d.described()));
+        }
+        for (k, v) in cx.pairs(&d)? {
+            out.push(Val::dict(Map::from([("key".into(), Val::of_key(&k)), ("value".into(), v)])));
+        }
+    }
+    Ok(out)
+}
+
+fn flattened(cx: &mut Cx<'_>, terms: Vec<Val>, _: Args) -> Res<Vec<Val>> {
+    fn go(cx: &mut Cx<'_>, items: Vec<Val>, out: &mut Vec<Val>) -> Res<()> {
+        for item in items {
+            match item {
+                Val::Null => return Ok(()),
+                Val::Str(s) if matches!(&*s, "None" | "null") => return Ok(()),
+                Val::List(_) | Val::Tuple(_) => {
+                    let inner = cx.items(&item)?;
+                    go(cx, inner, out)?;
+                }
+                other => out.push(other),
+            }
+        }
+        Ok(())
+    }
+    let mut out = Vec::new();
+    go(cx, terms, &mut out)?;
+    Ok(out)
+}
+
+fn indexed(cx: &mut Cx<'_>, terms: Vec<Val>, args: Args) -> Res<Vec<Val>> {
+    let all = items(cx, terms, args)?;
+    Ok(all.into_iter().enumerate().map(|(i, v)| Val::tuple(vec![i.into(), v])).collect())
+}
+
+fn nested(cx: &mut Cx<'_>, terms: Vec<Val>, _: Args) -> Res<Vec<Val>> {
+    if terms.is_empty() {
+        return fail("nested needs at least one list");
+    }
+    let mut rows: Vec<Vec<Val>> = vec![Vec::new()];
+    for t in &terms {
+        let list = listed(cx, t)?;
+        cx.bounded(rows.len().saturating_mul(list.len()))?;
+        rows = rows.iter().flat_map(|r| list.iter().map(move |i| r.iter().cloned().chain([i.clone()]).collect())).collect();
+    }
+    Ok(rows.into_iter().map(Val::list).collect())
+}
+
+fn together(cx: &mut Cx<'_>, terms: Vec<Val>, _: Args) -> Res<Vec<Val>> {
+    if terms.is_empty() {
+        return fail("together needs at least one list");
+    }
+    let lists = terms.iter().map(|t| listed(cx, t)).collect::<Res<Vec<_>>>()?;
+    let n = lists.iter().map(Vec::len).max().unwrap_or(0);
+    let row = |i: usize| Val::list(lists.iter().map(|l| l.get(i).cloned().unwrap_or(Val::Null)).collect());
+    Ok((0..n).map(row).collect())
+}
+
+fn subelements(cx: &mut Cx<'_>, terms: Vec<Val>, _: Args) -> Res<Vec<Val>> {
+    let (list, path, flags) = match terms.as_slice() {
+        [l, p] => (l, p, None),
+        [l, p, f] => (l, p, Some(f)),
+        _ => return fail("subelements lookup expects a list of two or three items"),
+    };
+    let skip = match flags {
+        Some(f) => match cx.find(f, &Val::str("skip_missing"))? {
+            Some(v) => cx.truth(&v)?,
+            None => false,
+        },
+        None => false,
+    };
+    let path = cx.text(path)?;
+    let elements = match list {
+        Val::Dict(_) => cx.pairs(list)?.into_iter().map(|(_, v)| v).collect(),
+        other => cx.items(other)?,
+    };
+    let steps: Vec<&str> = path.split('.').collect();
+    let mut out = Vec::new();
+    'items: for item in elements {
+        if !matches!(item, Val::Dict(_)) {
+            return fail(format!("subelements lookup expects a dictionary, got {}", item.described()));
+        }
+        let mut v = item.clone();
+        for step in &steps {
+            v = match cx.find(&v, &Val::str(step))? {
+                Some(v) => v,
+                None if skip => continue 'items,
+                None => return fail(format!("could not find '{step}' key in iterated item")),
+            };
+        }
+        if !matches!(v, Val::List(_)) {
+            return fail(format!("the key '{path}' should point to a list"));
+        }
+        // What is looped over stands apart; the item comes without it.
+        let mut rest = cx.map(&item)?;
+        if steps.len() == 1 {
+            rest.shift_remove(steps[0]);
+        }
+        let rest = Val::dict(rest);
+        for element in cx.items(&v)? {
+            out.push(Val::tuple(vec![rest.clone(), element]));
+        }
+    }
+    Ok(out)
+}
+
+/// What a sequence runs over.
+#[derive(Default)]
+struct Range {
+    start: Option<i64>,
+    end: Option<i64>,
+    count: Option<i64>,
+    stride: Option<i64>,
+    format: Option<String>,
+}
+
+fn whole(name: &str, text: &str) -> Res<i64> {
+    let digits = text.trim();
+    let parsed = match digits.strip_prefix("0x") {
+        Some(hex) => i64::from_str_radix(hex, 16).ok(),
+        None if digits.len() > 1 && digits.starts_with('0') => i64::from_str_radix(digits.trim_start_matches("0o"), 8).ok(),
+        None => digits.parse().ok(),
+    };
+    match parsed {
+        Some(n) => Ok(n),
+        None => fail(format!("can't parse {name}={text} as integer")),
+    }
+}
+
+fn sequence(cx: &mut Cx<'_>, terms: Vec<Val>, args: Args) -> Res<Vec<Val>> {
+    let mut ranges = Vec::new();
+    let fill = |range: &mut Range, key: &str, text: &str| -> Res<()> {
+        match key {
+            "format" => range.format = Some(text.to_owned()),
+            "start" => range.start = Some(whole(key, text)?),
+            "end" => range.end = Some(whole(key, text)?),
+            "count" => range.count = Some(whole(key, text)?),
+            "stride" => range.stride = Some(whole(key, text)?),
+            other => return fail(format!("unrecognized arguments to with_sequence: '{other}'")),
+        }
+        Ok(())
+    };
+    for t in &terms {
+        let text = cx.text(t)?;
+        let mut range = Range::default();
+        if text.contains('=') {
+            for pair in crate::vars::filters::shell_words(&text) {
+                let Some((key, value)) = pair.split_once('=') else { return fail(format!("can't parse '{pair}' of with_sequence")) };
+                fill(&mut range, key, value)?;
+            }
+        } else {
+            // [start-]end[/stride][:format]
+            let (numbers, format) = text.split_once(':').map_or((text.as_str(), None), |(n, f)| (n, Some(f)));
+            range.format = format.map(str::to_owned);
+            let (numbers, stride) = numbers.split_once('/').map_or((numbers, None), |(n, s)| (n, Some(s)));
+            range.stride = stride.map(|s| whole("stride", s)).transpose()?;
+            let (start, end) = numbers.split_once('-').map_or((None, numbers), |(s, e)| (Some(s), e));
+            range.start = start.map(|s| whole("start", s)).transpose()?;
+            range.end = Some(whole("end", end)?);
+        }
+        ranges.push(range);
+    }
+    if !args.named.is_empty() {
+        let mut range = Range::default();
+        for (key, v) in &args.named {
+            let text = cx.text(v)?;
+            fill(&mut range, key, &text)?;
+        }
+        ranges.push(range);
+    }
+    let mut out = Vec::new();
+    for r in ranges {
+        let start = r.start.unwrap_or(1);
+        let end = match (r.count, r.end) {
+            (Some(_), Some(_)) => return fail("can't specify both count and end in with_sequence"),
+            (None, None) => return fail("must specify count or end in with_sequence"),
+            (Some(0), None) => continue,
+            (Some(n), None) => start + n * r.stride.unwrap_or(1) - 1.min(r.stride.unwrap_or(1).signum()),
+            (None, Some(end)) => end,
+        };
+        let stride = r.stride.unwrap_or(1);
+        if stride == 0 {
+            continue;
+        }
+        if stride > 0 && end < start && r.count.is_none() {
+            return fail("to count backwards make stride negative");
+        }
+        if stride < 0 && end > start {
+            return fail("to count forward don't make stride negative");
+        }
+        let format = r.format.unwrap_or_else(|| "%d".into());
+        let mut i = start;
+        while (stride > 0 && i <= end) || (stride < 0 && i >= end) {
+            cx.step()?;
+            out.push(Val::from(super::super::jinja::format::percent(cx, &format, &Val::Int(i))?));
+            cx.bounded(out.len())?;
+            i += stride;
+        }
+    }
+    Ok(out)
+}
+
+fn random_choice(cx: &mut Cx<'_>, terms: Vec<Val>, _: Args) -> Res<Vec<Val>> {
+    if terms.is_empty() {
+        return Ok(terms);
+    }
+    let n = terms.len() as u64;
+    let pick = std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), 0u8) % n;
+    let _ = cx;
+    Ok(terms.get(pick as usize).cloned().into_iter().collect())
+}
+

@@ -25,7 +25,7 @@ pub(super) const ALL: &[Test] = &[
     Test { names: &["isnan", "nan"], params: &[], takes_missing: false, run: |_, v, _| Ok(v.as_number().is_some_and(f64::is_nan)), doc: "It is not a number (NaN)." },
     Test { names: &["vault_encrypted"], params: &[], takes_missing: false, run: |cx, v, _| Ok(cx.text(&v)?.starts_with("$ANSIBLE_VAULT;")), doc: "It is a text that vault encrypted." },
     Test { names: &["vaulted_file"], params: &[], takes_missing: false, run: vaulted_file, doc: "It is a file that vault encrypted." },
-    Test { names: &["urn"], params: &[], takes_missing: false, run: |cx, v, _| Ok(cx.text(&v)?.to_lowercase().starts_with("urn:")), doc: "It is a URN." },
+    Test { names: &["urn"], params: &[], takes_missing: false, run: |_, v, _| Ok(v.as_str().is_some_and(|t| super::super::filters::url_parts(t).scheme == "urn")), doc: "It is a URN." },
     Test { names: &["uri"], params: &["schemes"], takes_missing: false, run: |cx, v, b| uri(cx, v, b, false), doc: "It is a URI." },
     Test { names: &["url"], params: &["schemes"], takes_missing: false, run: |cx, v, b| uri(cx, v, b, true), doc: "It is a URL: a URI with a host." },
     Test { names: &["file", "is_file"], params: &[], takes_missing: false, run: |cx, v, _| on_file(cx, &v, Path::is_file), doc: "It is a file on the control node." },
@@ -139,16 +139,16 @@ fn is_mount(path: &Path) -> bool {
     }
 }
 
-fn uri(cx: &mut Cx<'_>, v: Val, b: Bound, needs_host: bool) -> Res<bool> {
-    let text = cx.text(&v)?;
-    let parts = super::super::filters::url_parts(&text);
+/// As in Ansible, any text is a URI unless schemes are named; a URL has a host, or is of a file.
+fn uri(cx: &mut Cx<'_>, v: Val, b: Bound, is_url: bool) -> Res<bool> {
+    let Val::Str(text) = &v else { return Ok(false) };
+    let parts = super::super::filters::url_parts(text);
     let mut schemes = Vec::new();
     if let Some(list) = b.some(0) {
         for s in cx.items(list)? {
             schemes.push(cx.text(&s)?);
         }
     }
-    let known = schemes.is_empty() || schemes.iter().any(|s| s.eq_ignore_ascii_case(&parts.scheme));
-    let whole = !parts.scheme.is_empty() && (!parts.netloc.is_empty() || !parts.path.is_empty());
-    Ok(known && whole && (!needs_host || !parts.netloc.is_empty()))
+    let known = schemes.is_empty() || schemes.contains(&parts.scheme);
+    Ok(known && (!is_url || !parts.netloc.is_empty() || parts.scheme == "file"))
 }
