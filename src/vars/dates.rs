@@ -139,9 +139,12 @@ impl Object for Moment {
             "weekday" => Val::Int(i64::from(self.0.weekday().to_monday_zero_offset())),
             "isoweekday" => Val::Int(i64::from(self.0.weekday().to_monday_one_offset())),
             "replace" => {
-                let b = args.clone().bind("replace()", &["year", "month", "day", "hour", "minute", "second", "microsecond"])?;
+                let b = args
+                    .clone()
+                    .bind("replace()", &["year", "month", "day", "hour", "minute", "second", "microsecond"])?;
                 let mut t = self.0.with();
-                for (i, name) in ["year", "month", "day", "hour", "minute", "second", "microsecond"].iter().enumerate() {
+                for (i, name) in ["year", "month", "day", "hour", "minute", "second", "microsecond"].iter().enumerate()
+                {
                     let Some(n) = b.int(i, name)? else { continue };
                     let small = i8::try_from(n).unwrap_or(i8::MAX);
                     t = match *name {

@@ -113,7 +113,9 @@ fn translate(pattern: &str, dollar_before_newline: bool) -> String {
             (None, '{') => {
                 // A brace that starts no repetition is itself.
                 let rest: String = chars.clone().take_while(|c| *c != '}').collect();
-                let repeats = !rest.is_empty() && rest.chars().all(|c| c.is_ascii_digit() || c == ',') && chars.clone().any(|c| c == '}');
+                let repeats = !rest.is_empty()
+                    && rest.chars().all(|c| c.is_ascii_digit() || c == ',')
+                    && chars.clone().any(|c| c == '}');
                 out.push_str(if repeats { "{" } else { "\\{" });
             }
             (None, c) => out.push(c),

@@ -448,34 +448,9 @@ impl Templar {
         }
     }
 
-    /// Renders the text of a template file with the options of the `template` module by their names
-    /// (`trim_blocks`, `variable_start_string`, …); `search` is where it may include from.
-    pub fn render_file(
-        &self,
-        name: &str,
-        text: &str,
-        options: &Dict,
-        search: &[PathBuf],
-        scope: &dyn Scope,
-    ) -> Result<String, Fail> {
-        let mut all = TextOptions { name: name.to_owned(), search: search.to_vec(), ..TextOptions::default() };
-        for (key, value) in options {
-            all.set(&key.to_string(), value)?;
-        }
-        self.render_text(text, &all, scope)
-    }
-
     /// Renders the text of a template file, as the `template` module does.
     pub fn render_text(&self, text: &str, options: &TextOptions, scope: &dyn Scope) -> Result<String, Fail> {
         self.engine.render_text(text, options, scope)
-    }
-
-    /// What a loop written `with_NAME: terms` goes over. Terms are rendered first.
-    pub fn lookup_terms(&self, name: &str, terms: &Value, scope: &dyn Scope) -> Result<Vec<Value>, Fail> {
-        let mut cx = Cx::new(&self.engine, scope);
-        let terms = cx.settle(&Val::of(terms))?;
-        let found = super::lookups::with(&mut cx, name, terms)?;
-        found.iter().map(|v| cx.value(v)).collect()
     }
 
     /// What can be said about a text without running it: syntax errors, unknown filters, tests, lookups and their

@@ -35,7 +35,17 @@ fn loose(a: &str, b: &str) -> Result<Ordering, String> {
     fn parts(text: &str) -> Vec<Part> {
         let mut out: Vec<Part> = Vec::new();
         let mut run = String::new();
-        let kind = |c: char| if c.is_ascii_digit() { 0 } else if c.is_ascii_lowercase() { 1 } else if c == '.' { 2 } else { 3 };
+        let kind = |c: char| {
+            if c.is_ascii_digit() {
+                0
+            } else if c.is_ascii_lowercase() {
+                1
+            } else if c == '.' {
+                2
+            } else {
+                3
+            }
+        };
         let mut flush = |run: &mut String| {
             if !run.is_empty() {
                 let part = run.parse().map_or_else(|_| Part::Word(run.clone()), Part::Number);
@@ -62,7 +72,9 @@ fn loose(a: &str, b: &str) -> Result<Ordering, String> {
         let order = match (p, q) {
             (Part::Number(p), Part::Number(q)) => p.cmp(q),
             (Part::Word(p), Part::Word(q)) => p.cmp(q),
-            _ => return Err(format!("'{a}' and '{b}' cannot be compared: one has a number where the other has a word")),
+            _ => {
+                return Err(format!("'{a}' and '{b}' cannot be compared: one has a number where the other has a word"));
+            }
         };
         if order != Ordering::Equal {
             return Ok(order);
@@ -84,7 +96,11 @@ fn strict(text: &str) -> Result<(Vec<u64>, bool, Option<(char, u64)>), String> {
         }
         None => (text, None),
     };
-    let mut parts = numbers.split('.').map(|p| number(p).filter(|_| !p.is_empty())).collect::<Option<Vec<_>>>().ok_or_else(wrong)?;
+    let mut parts = numbers
+        .split('.')
+        .map(|p| number(p).filter(|_| !p.is_empty()))
+        .collect::<Option<Vec<_>>>()
+        .ok_or_else(wrong)?;
     if !(2..=3).contains(&parts.len()) {
         return Err(wrong());
     }
@@ -107,13 +123,18 @@ fn semantic(text: &str) -> Result<([u64; 3], bool, Vec<Identifier>), String> {
         Some((c, p)) => (c, Some(p)),
         None => (core, None),
     };
-    let parts: Vec<u64> =
-        core.split('.').map(|p| number(p).filter(|_| !p.is_empty() && (p == "0" || !p.starts_with('0')))).collect::<Option<_>>().ok_or_else(wrong)?;
+    let parts: Vec<u64> = core
+        .split('.')
+        .map(|p| number(p).filter(|_| !p.is_empty() && (p == "0" || !p.starts_with('0'))))
+        .collect::<Option<_>>()
+        .ok_or_else(wrong)?;
     let numbers: [u64; 3] = parts.try_into().map_err(|_| wrong())?;
     let identifiers = pre.map_or(Vec::new(), |p| {
         p.split('.').map(|i| number(i).map_or_else(|| Identifier::Word(i.to_owned()), Identifier::Number)).collect()
     });
-    if pre.is_some_and(|p| p.split('.').any(|i| i.is_empty() || i.contains(|c: char| !c.is_ascii_alphanumeric() && c != '-'))) {
+    if pre.is_some_and(|p| {
+        p.split('.').any(|i| i.is_empty() || i.contains(|c: char| !c.is_ascii_alphanumeric() && c != '-'))
+    }) {
         return Err(wrong());
     }
     Ok((numbers, pre.is_none(), identifiers))
@@ -162,8 +183,16 @@ fn pep440(text: &str) -> Result<Pep440, String> {
             rest = tail;
             Some((kind, n))
         };
-        const PRE: &[(&str, &str)] =
-            &[("alpha", "a"), ("beta", "b"), ("preview", "rc"), ("pre", "rc"), ("rc", "rc"), ("a", "a"), ("b", "b"), ("c", "rc")];
+        const PRE: &[(&str, &str)] = &[
+            ("alpha", "a"),
+            ("beta", "b"),
+            ("preview", "rc"),
+            ("pre", "rc"),
+            ("rc", "rc"),
+            ("a", "a"),
+            ("b", "b"),
+            ("c", "rc"),
+        ];
         if let Some(p) = word(PRE) {
             pre = Some(p);
         } else if let Some((_, n)) = word(&[("post", ""), ("rev", ""), ("r", "")]) {
@@ -185,7 +214,12 @@ fn pep440(text: &str) -> Result<Pep440, String> {
     };
     let local = local.map_or(Vec::new(), |l| {
         // Here words come before numbers; the numbers' kind is the greater.
-        l.split(['.', '-', '_']).map(|p| number(p).map_or_else(|| Identifier::Word(p.to_owned()), |n| Identifier::Word(format!("\u{10ffff}{n:020}")))).collect()
+        l.split(['.', '-', '_'])
+            .map(|p| {
+                number(p)
+                    .map_or_else(|| Identifier::Word(p.to_owned()), |n| Identifier::Word(format!("\u{10ffff}{n:020}")))
+            })
+            .collect()
     });
     Ok((epoch, release, pre_key, post.map_or((-1, 0), |n| (0, n)), dev.map_or((1, 0), |n| (0, n)), local))
 }
@@ -202,7 +236,10 @@ mod tests {
         less("1.2a1", "1.2", Scheme::Strict);
         less("1.0.0-alpha.1", "1.0.0-alpha.beta", Scheme::Semantic);
         less("1.0.0-rc.1", "1.0.0", Scheme::Semantic);
-        for pair in ["1.0.dev1", "1.0a1", "1.0a2.dev3", "1.0a2", "1.0b1", "1.0rc1", "1.0", "1.0.post1.dev1", "1.0.post1", "1.1"].windows(2) {
+        for pair in
+            ["1.0.dev1", "1.0a1", "1.0a2.dev3", "1.0a2", "1.0b1", "1.0rc1", "1.0", "1.0.post1.dev1", "1.0.post1", "1.1"]
+                .windows(2)
+        {
             less(pair[0], pair[1], Scheme::Pep440);
         }
         assert_eq!(compare("1.0", "1.0.0", Scheme::Pep440), Ok(Ordering::Equal));

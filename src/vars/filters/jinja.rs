@@ -6,6 +6,7 @@ use super::super::jinja::methods::{capitalize, lines};
 use super::super::jinja::tree::Filter;
 use super::super::jinja::val::{Bound, Res, Val};
 
+#[rustfmt::skip]
 pub(super) const ALL: &[Filter] = &[
     Filter { names: &["default", "d"], params: &["default_value", "boolean"], takes_missing: true, run: default, doc: "Another value where it is undefined, or also where it is false." },
     Filter { names: &["abs"], params: &[], takes_missing: false, run: abs, doc: "The absolute value of a number." },
@@ -227,7 +228,11 @@ fn strip_tags(cx: &mut Cx<'_>, v: Val, _: Bound) -> Res {
     let mut rest = text.as_str();
     while let Some(i) = rest.find('<') {
         out.push_str(&rest[..i]);
-        let end = if rest[i..].starts_with("<!--") { rest[i..].find("-->").map(|e| e + 3) } else { rest[i..].find('>').map(|e| e + 1) };
+        let end = if rest[i..].starts_with("<!--") {
+            rest[i..].find("-->").map(|e| e + 3)
+        } else {
+            rest[i..].find('>').map(|e| e + 1)
+        };
         match end {
             Some(e) => rest = &rest[i + e..],
             None => {
@@ -238,7 +243,12 @@ fn strip_tags(cx: &mut Cx<'_>, v: Val, _: Bound) -> Res {
     }
     out.push_str(rest);
     let plain = out.split_whitespace().collect::<Vec<_>>().join(" ");
-    let plain = plain.replace("&lt;", "<").replace("&gt;", ">").replace("&#39;", "'").replace("&#34;", "\"").replace("&quot;", "\"");
+    let plain = plain
+        .replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&#39;", "'")
+        .replace("&#34;", "\"")
+        .replace("&quot;", "\"");
     Ok(plain.replace("&amp;", "&").into())
 }
 
@@ -318,7 +328,13 @@ fn urlize(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
             Some(n) if body.chars().count() > n => body.chars().take(n).chain("...".chars()).collect(),
             _ => body.to_owned(),
         };
-        format!("<a href=\"{}\" rel=\"{}\"{target}>{}</a>{}", escape(&href), rel.join(" "), escape(&shown), escape(tail))
+        format!(
+            "<a href=\"{}\" rel=\"{}\"{target}>{}</a>{}",
+            escape(&href),
+            rel.join(" "),
+            escape(&shown),
+            escape(tail)
+        )
     };
     let words: Vec<String> = text.split(' ').map(link).collect();
     Ok(words.join(" ").into())
@@ -343,7 +359,9 @@ fn wrap(line: &str, width: usize, break_long: bool, end: &str) -> String {
     let mut chunks: Vec<String> = Vec::new();
     for c in line.chars() {
         match chunks.last_mut() {
-            Some(last) if last.ends_with(char::is_whitespace) == c.is_whitespace() && !last.ends_with('-') => last.push(c),
+            Some(last) if last.ends_with(char::is_whitespace) == c.is_whitespace() && !last.ends_with('-') => {
+                last.push(c)
+            }
             _ => chunks.push(c.to_string()),
         }
     }

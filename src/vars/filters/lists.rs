@@ -7,6 +7,7 @@ use super::super::jinja::val::{Bound, Map, Res, Val};
 use super::sequences::{folded, path_of};
 use crate::model::value::Key;
 
+#[rustfmt::skip]
 pub(super) const ALL: &[Filter] = &[
     Filter { names: &["combine"], params: &["*terms", "**kwargs"], takes_missing: false, run: combine, doc: "Dictionaries merged, the last winning; `recursive`, `list_merge`." },
     Filter { names: &["dict2items"], params: &["key_name", "value_name"], takes_missing: false, run: dict_to_items, doc: "A dictionary as a list of `{key, value}`." },
@@ -152,7 +153,9 @@ fn dict_to_items(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
         return fail(format!("dict2items requires a dictionary, not {}", v.described()));
     }
     let pairs = cx.pairs(&v)?.into_iter();
-    Ok(Val::list(pairs.map(|(k, v)| Val::dict(Map::from([(key.clone(), Val::of_key(&k)), (value.clone(), v)]))).collect()))
+    Ok(Val::list(
+        pairs.map(|(k, v)| Val::dict(Map::from([(key.clone(), Val::of_key(&k)), (value.clone(), v)]))).collect(),
+    ))
 }
 
 fn items_to_dict(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
@@ -164,7 +167,9 @@ fn items_to_dict(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
     for item in cx.items(&v)? {
         let (k, val) = (cx.find(&item, &Val::str(&key))?, cx.find(&item, &Val::str(&value))?);
         let (Some(k), Some(val)) = (k, val) else {
-            return fail(format!("items2dict requires each dictionary in the list to contain the keys '{key}' and '{value}'"));
+            return fail(format!(
+                "items2dict requires each dictionary in the list to contain the keys '{key}' and '{value}'"
+            ));
         };
         out.insert(cx.key(&k)?, val);
     }
@@ -366,7 +371,10 @@ fn product(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
     let mut rows: Vec<Vec<Val>> = vec![Vec::new()];
     for list in lists {
         cx.bounded(rows.len().saturating_mul(list.len()))?;
-        rows = rows.iter().flat_map(|r| list.iter().map(move |i| r.iter().cloned().chain([i.clone()]).collect())).collect();
+        rows = rows
+            .iter()
+            .flat_map(|r| list.iter().map(move |i| r.iter().cloned().chain([i.clone()]).collect()))
+            .collect();
     }
     Ok(Val::list(rows.into_iter().map(Val::tuple).collect()))
 }
@@ -470,7 +478,9 @@ fn rekey(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
         if !matches!(item, Val::Dict(_)) {
             return fail(format!("rekey_on_member needs dictionaries, not {}", item.described()));
         }
-        let Some(k) = cx.find(&item, &Val::str(&key))? else { return fail(format!("the key '{key}' was not found in an item")) };
+        let Some(k) = cx.find(&item, &Val::str(&key))? else {
+            return fail(format!("the key '{key}' was not found in an item"));
+        };
         let k = cx.key(&k)?;
         if out.insert(k.clone(), item).is_some() && duplicates == "error" {
             return fail(format!("the key '{k}' is not unique"));
@@ -498,7 +508,9 @@ fn dict_kv(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
 fn merge_by(cx: &mut Cx<'_>, v: Val, mut b: Bound) -> Res {
     only(&b, &["recursive", "list_merge"])?;
     let (recursive, lists) = merging(cx, &b)?;
-    let Some(index) = b.rest.pop() else { return fail("lists_mergeby needs the name of a member as its last argument") };
+    let Some(index) = b.rest.pop() else {
+        return fail("lists_mergeby needs the name of a member as its last argument");
+    };
     let mut groups = indexmap::IndexMap::<Key, Map>::new();
     for list in std::iter::once(v).chain(b.rest) {
         for item in cx.items(&list)? {
@@ -533,7 +545,10 @@ fn keys(cx: &mut Cx<'_>, v: Val, b: Bound, keep: bool) -> Res {
     if how == "regex" {
         for t in &targets {
             patterns.push(fancy_regex::Regex::new(t).map_err(|e| {
-                super::super::error::TemplateError::new(super::super::error::TemplateErrorKind::Other, format!("'{t}': {e}"))
+                super::super::error::TemplateError::new(
+                    super::super::error::TemplateErrorKind::Other,
+                    format!("'{t}': {e}"),
+                )
             })?);
         }
     }

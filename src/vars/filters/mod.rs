@@ -19,7 +19,8 @@ pub(super) use text::{hash_password, random_letters, shell_words};
 
 use super::jinja::tree::Filter;
 
-const FAMILIES: &[&[Filter]] = &[data::ALL, lists::ALL, numbers::ALL, paths::ALL, regex::ALL, text::ALL, yaml::ALL, jinja::ALL, sequences::ALL];
+const FAMILIES: &[&[Filter]] =
+    &[data::ALL, lists::ALL, numbers::ALL, paths::ALL, regex::ALL, text::ALL, yaml::ALL, jinja::ALL, sequences::ALL];
 
 fn table() -> &'static HashMap<&'static str, &'static Filter> {
     static TABLE: OnceLock<HashMap<&'static str, &'static Filter>> = OnceLock::new();

@@ -7,6 +7,7 @@ use super::super::jinja::functions::Range;
 use super::super::jinja::tree::Filter;
 use super::super::jinja::val::{Bound, Res, Val};
 
+#[rustfmt::skip]
 pub(super) const ALL: &[Filter] = &[
     Filter { names: &["log"], params: &["base"], takes_missing: false, run: log, doc: "The logarithm, natural or to a base." },
     Filter { names: &["pow"], params: &["y"], takes_missing: false, run: |_, v, b| Ok(Val::Float(number(&v)?.powf(number(b.need(0, "the filter 'pow'", "y")?)?))), doc: "A power." },
@@ -64,7 +65,8 @@ const UNITS: &[(char, f64)] = &[
 
 fn human_readable(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
     let bits = b.flag(cx, 0, false)?;
-    let unit = b.some(1).map(|u| cx.text(u)).transpose()?.and_then(|u| u.chars().next()).map(|c| c.to_ascii_uppercase());
+    let unit =
+        b.some(1).map(|u| cx.text(u)).transpose()?.and_then(|u| u.chars().next()).map(|c| c.to_ascii_uppercase());
     let size = match super::jinja::to_float(cx, &v)? {
         Some(x) => x,
         None => return fail(format!("human_readable() can't interpret the following string: {}", cx.text(&v)?)),
@@ -145,7 +147,9 @@ impl Chance {
         Ok(Chance(match seed {
             Some(seed) => {
                 // FNV-1a: any seed gives its own start.
-                cx.text(seed)?.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3))
+                cx.text(seed)?
+                    .bytes()
+                    .fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3))
             }
             None => std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), 0u8),
         }))
@@ -165,7 +169,11 @@ fn random(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
     if let Some(end) = v.as_int() {
         let start = b.int(1, "start")?.unwrap_or(0);
         let step = b.int(2, "step")?.unwrap_or(1);
-        let n = if step == 0 { 0 } else { (i128::from(end) - i128::from(start) + i128::from(step) - i128::from(step.signum())) / i128::from(step) };
+        let n = if step == 0 {
+            0
+        } else {
+            (i128::from(end) - i128::from(start) + i128::from(step) - i128::from(step.signum())) / i128::from(step)
+        };
         return match u64::try_from(n) {
             Ok(n) if n > 0 => Ok(Val::Int(start + chance.below(n) as i64 * step)),
             _ => fail("random needs a range that is not empty"),
@@ -178,7 +186,11 @@ fn random(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
         && let Some(range) = o.as_any().downcast_ref::<Range>()
     {
         let (start, step, n) = range.shape();
-        return if n == 0 { fail("random needs a range that is not empty") } else { Ok(Val::Int(start + chance.below(n as u64) as i64 * step)) };
+        return if n == 0 {
+            fail("random needs a range that is not empty")
+        } else {
+            Ok(Val::Int(start + chance.below(n as u64) as i64 * step))
+        };
     }
     let items = cx.items(&v)?;
     match items.len() {

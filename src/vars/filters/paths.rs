@@ -8,6 +8,7 @@ use super::super::jinja::tree::Filter;
 use super::super::jinja::val::{Bound, Map, Res, Val};
 use super::jinja::quote_url;
 
+#[rustfmt::skip]
 pub(super) const ALL: &[Filter] = &[
     Filter { names: &["basename"], params: &[], takes_missing: false, run: |cx, v, _| Ok(Val::str(basename(&cx.text(&v)?))), doc: "The last part of a path." },
     Filter { names: &["dirname"], params: &[], takes_missing: false, run: |cx, v, _| Ok(Val::str(dirname(&cx.text(&v)?))), doc: "A path without its last part." },
@@ -166,7 +167,8 @@ fn common(cx: &mut Cx<'_>, v: Val, _: Bound) -> Res {
     }
     let split: Vec<Vec<&str>> =
         paths.iter().map(|p| p.split('/').filter(|s| !s.is_empty() && *s != ".").collect()).collect();
-    let shared = (0..).take_while(|i| split.iter().all(|s| s.get(*i).is_some_and(|p| Some(p) == split[0].get(*i)))).count();
+    let shared =
+        (0..).take_while(|i| split.iter().all(|s| s.get(*i).is_some_and(|p| Some(p) == split[0].get(*i)))).count();
     let root = if first.starts_with('/') { "/" } else { "" };
     Ok(format!("{root}{}", split[0][..shared].join("/")).into())
 }
@@ -214,8 +216,12 @@ pub(in crate::vars) fn files_like(pattern: &str) -> Vec<PathBuf> {
                 continue;
             }
             let folder = if base.as_os_str().is_empty() { Path::new(".") } else { &base };
-            let mut names: Vec<String> =
-                std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+            let mut names: Vec<String> = std::fs::read_dir(folder)
+                .into_iter()
+                .flatten()
+                .flatten()
+                .map(|e| e.file_name().to_string_lossy().into_owned())
+                .collect();
             names.sort();
             names.retain(|n| (part.starts_with('.') || !n.starts_with('.')) && like(part, n));
             next.extend(names.into_iter().map(|n| base.join(n)));
@@ -349,7 +355,9 @@ fn url_split(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
         "" => Ok(Val::dict(all)),
         part => match all.get(part) {
             Some(v) => Ok(v.clone()),
-            None => fail(format!("a URL has no part '{part}'; it has fragment, hostname, netloc, password, path, port, query, scheme, username")),
+            None => fail(format!(
+                "a URL has no part '{part}'; it has fragment, hostname, netloc, password, path, port, query, scheme, username"
+            )),
         },
     }
 }

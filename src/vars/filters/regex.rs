@@ -6,6 +6,7 @@ use super::super::jinja::tree::Filter;
 use super::super::jinja::val::{Bound, Res, Val};
 use super::super::patterns::{self, Flags, gave_up};
 
+#[rustfmt::skip]
 pub(super) const ALL: &[Filter] = &[
     Filter { names: &["regex_replace"], params: &["pattern", "replacement", "ignorecase", "multiline", "count", "mandatory_count"], takes_missing: false, run: replace, doc: "What matches replaced; `\\1` and `\\g<name>` stand for groups." },
     Filter { names: &["regex_search"], params: &["regex", "*args", "**kwargs"], takes_missing: false, run: search, doc: "The first match, or groups of it; null where there is none." },

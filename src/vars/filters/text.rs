@@ -11,6 +11,7 @@ use super::super::jinja::tree::Filter;
 use super::super::jinja::val::{Bound, Res, Val};
 use crate::model::value::Value;
 
+#[rustfmt::skip]
 pub(super) const ALL: &[Filter] = &[
     Filter { names: &["split"], params: &["sep", "maxsplit"], takes_missing: false, run: split, doc: "In parts, at white space or a separator." },
     Filter { names: &["comment"], params: &["style", "newline", "beginning", "prefix", "prefix_count", "decoration", "postfix", "postfix_count", "end"], takes_missing: false, run: comment, doc: "As a comment: plain, erlang, c, cblock, xml." },
@@ -86,18 +87,25 @@ fn digest(cx: &mut Cx<'_>, v: &Val, kind: &str) -> Res {
         "sha256" => hex_of::<Sha256>(&text),
         "sha384" => hex_of::<Sha384>(&text),
         "sha512" => hex_of::<Sha512>(&text),
-        other => return fail(format!("the digest '{other}' is not supported; known are md5, sha1, sha224, sha256, sha384, sha512")),
+        other => {
+            return fail(format!(
+                "the digest '{other}' is not supported; known are md5, sha1, sha224, sha256, sha384, sha512"
+            ));
+        }
     }))
 }
 
 fn uuid(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
     // Ansible's own name space.
     let space = b.text(cx, 0, "361E6D51-FAEC-444A-9079-341386DA8E2E")?;
-    let Ok(space_bytes) = hex::decode(space.replace('-', "")) else { return fail(format!("Invalid value '{space}' for 'namespace'")) };
+    let Ok(space_bytes) = hex::decode(space.replace('-', "")) else {
+        return fail(format!("Invalid value '{space}' for 'namespace'"));
+    };
     if space_bytes.len() != 16 {
         return fail(format!("Invalid value '{space}' for 'namespace'"));
     }
-    let mut id: [u8; 20] = Sha1::new().chain_update(&space_bytes).chain_update(cx.text(&v)?.as_bytes()).finalize().into();
+    let mut id: [u8; 20] =
+        Sha1::new().chain_update(&space_bytes).chain_update(cx.text(&v)?.as_bytes()).finalize().into();
     id[6] = (id[6] & 0x0f) | 0x50;
     id[8] = (id[8] & 0x3f) | 0x80;
     let h = hex::encode(&id[..16]);
@@ -167,13 +175,41 @@ pub(in crate::vars) fn hash_password(
 
 /// The order in which crypt writes the bytes of a digest, three a group, the last group shorter.
 const SHA512_ORDER: &[[usize; 3]] = &[
-    [0, 21, 42], [22, 43, 1], [44, 2, 23], [3, 24, 45], [25, 46, 4], [47, 5, 26], [6, 27, 48], [28, 49, 7], [50, 8, 29],
-    [9, 30, 51], [31, 52, 10], [53, 11, 32], [12, 33, 54], [34, 55, 13], [56, 14, 35], [15, 36, 57], [37, 58, 16],
-    [59, 17, 38], [18, 39, 60], [40, 61, 19], [62, 20, 41], [usize::MAX, usize::MAX, 63],
+    [0, 21, 42],
+    [22, 43, 1],
+    [44, 2, 23],
+    [3, 24, 45],
+    [25, 46, 4],
+    [47, 5, 26],
+    [6, 27, 48],
+    [28, 49, 7],
+    [50, 8, 29],
+    [9, 30, 51],
+    [31, 52, 10],
+    [53, 11, 32],
+    [12, 33, 54],
+    [34, 55, 13],
+    [56, 14, 35],
+    [15, 36, 57],
+    [37, 58, 16],
+    [59, 17, 38],
+    [18, 39, 60],
+    [40, 61, 19],
+    [62, 20, 41],
+    [usize::MAX, usize::MAX, 63],
 ];
 const SHA256_ORDER: &[[usize; 3]] = &[
-    [0, 10, 20], [21, 1, 11], [12, 22, 2], [3, 13, 23], [24, 4, 14], [15, 25, 5], [6, 16, 26], [27, 7, 17], [18, 28, 8],
-    [9, 19, 29], [usize::MAX, 31, 30],
+    [0, 10, 20],
+    [21, 1, 11],
+    [12, 22, 2],
+    [3, 13, 23],
+    [24, 4, 14],
+    [15, 25, 5],
+    [6, 16, 26],
+    [27, 7, 17],
+    [18, 28, 8],
+    [9, 19, 29],
+    [usize::MAX, 31, 30],
 ];
 
 fn crypt_base64(bytes: &[u8], order: &[[usize; 3]]) -> String {
@@ -209,7 +245,9 @@ fn bcrypt_hash(password: &str, salt: &str, rounds: i64, ident: &str) -> Res<Stri
         "2b" => bcrypt::Version::TwoB,
         other => return fail(format!("the bcrypt variant '{other}' is not supported; known are 2a, 2b, 2y")),
     };
-    let Some(cost) = u32::try_from(rounds).ok().filter(|c| (4..=31).contains(c)) else { return fail("'rounds' must be between 4 and 31 for blowfish") };
+    let Some(cost) = u32::try_from(rounds).ok().filter(|c| (4..=31).contains(c)) else {
+        return fail("'rounds' must be between 4 and 31 for blowfish");
+    };
     match bcrypt::hash_with_salt(password, cost, bits.to_be_bytes()) {
         Ok(parts) => Ok(parts.format_for_version(version)),
         Err(e) => fail(e.to_string()),
@@ -338,7 +376,8 @@ fn pretty_table(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
         table.push(line);
     }
     let width = |s: &str| unicode_width::UnicodeWidthStr::width(s);
-    let widths: Vec<usize> = (0..columns.len()).map(|i| table.iter().map(|r| width(&r[i])).max().unwrap_or(0)).collect();
+    let widths: Vec<usize> =
+        (0..columns.len()).map(|i| table.iter().map(|r| width(&r[i])).max().unwrap_or(0)).collect();
     let mut sides = Vec::new();
     for c in &columns {
         let side = aligns.iter().find(|(k, _)| k.as_str() == Some(c)).map(|(_, v)| cx.text(v)).transpose()?;

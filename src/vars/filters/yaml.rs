@@ -13,8 +13,19 @@ use super::super::jinja::tree::Filter;
 use super::super::jinja::val::{Bound, Res, Val};
 use crate::model::value::{Dict, Key, Value, python_float};
 
-const PARAMS: &[&str] = &["default_flow_style", "indent", "width", "sort_keys", "allow_unicode", "explicit_start", "explicit_end", "default_style", "line_break"];
+const PARAMS: &[&str] = &[
+    "default_flow_style",
+    "indent",
+    "width",
+    "sort_keys",
+    "allow_unicode",
+    "explicit_start",
+    "explicit_end",
+    "default_style",
+    "line_break",
+];
 
+#[rustfmt::skip]
 pub(super) const ALL: &[Filter] = &[
     Filter { names: &["to_yaml"], params: PARAMS, takes_missing: false, run: |cx, v, b| dump(cx, v, b, None, 2), doc: "As YAML; innermost lists and dictionaries on one line." },
     Filter { names: &["to_nice_yaml"], params: &["indent", "default_flow_style", "width", "sort_keys", "allow_unicode", "explicit_start", "explicit_end", "default_style", "line_break"], takes_missing: false, run: nice, doc: "As YAML, every item on its own line, indented by 4." },
@@ -51,7 +62,16 @@ fn dump(cx: &mut Cx<'_>, v: Val, b: Bound, flow: Option<bool>, indent: usize) ->
         sort: b.flag(cx, 3, true)?,
         unicode: b.flag(cx, 4, true)?,
     };
-    let mut out = Emitter { options, out: String::new(), column: 0, whitespace: true, indention: true, indents: Vec::new(), indent: None, flow_level: 0 };
+    let mut out = Emitter {
+        options,
+        out: String::new(),
+        column: 0,
+        whitespace: true,
+        indention: true,
+        indents: Vec::new(),
+        indent: None,
+        flow_level: 0,
+    };
     if b.flag(cx, 5, false)? {
         out.out.push_str("---");
         out.column = 3;
@@ -484,10 +504,17 @@ impl Analysis {
             }
             breaks |= is_break(c);
             if c != '\n' && !(' '..='~').contains(&c) {
-                let printable = c == '\u{85}' || matches!(c, '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
+                let printable =
+                    c == '\u{85}' || matches!(c, '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
                 special |= !printable || c == '\u{feff}' || !unicode;
             }
-            let now = if c == ' ' { Some(' ') } else if is_break(c) { Some('\n') } else { None };
+            let now = if c == ' ' {
+                Some(' ')
+            } else if is_break(c) {
+                Some('\n')
+            } else {
+                None
+            };
             break_space |= now == Some(' ') && last == Some('\n');
             space_break |= now == Some('\n') && last == Some(' ');
             last = now;

@@ -235,7 +235,12 @@ fn argument(cx: &mut Cx<'_>, name: &str, args: &Args, auto: &mut usize) -> Res {
             let key = Val::str(&r[..end]);
             rest = &r[end..];
             if !matches!(v, Val::Object(_)) {
-                return fail(format!("'{}' object has no attribute '{}'; a key is written [{}]", v.kind(), &r[..end], &r[..end]));
+                return fail(format!(
+                    "'{}' object has no attribute '{}'; a key is written [{}]",
+                    v.kind(),
+                    &r[..end],
+                    &r[..end]
+                ));
             }
             key
         };

@@ -11,6 +11,7 @@ use super::super::patterns;
 use super::super::template::TextOptions;
 use super::values::named;
 
+#[rustfmt::skip]
 pub(super) const ALL: &[Lookup] = &[
     Lookup { names: &["file"], options: &["rstrip", "lstrip"], run: file, doc: "The text of files." },
     Lookup { names: &["unvault"], options: &[], run: |cx, t, _| t.iter().map(|t| { let n = cx.text(t)?; read(cx, &n).map(Val::from) }).collect(), doc: "The text of files, decrypted." },
@@ -36,7 +37,10 @@ fn locate(cx: &mut Cx<'_>, kind: &str, name: &str) -> Res<PathBuf> {
         Some(p) => Ok(p),
         None => {
             let dirs: Vec<String> = folders.iter().map(|f| f.display().to_string()).collect();
-            Err(TemplateError::new(TemplateErrorKind::Other, format!("the file '{name}' was not found; looked in {}", dirs.join(", "))))
+            Err(TemplateError::new(
+                TemplateErrorKind::Other,
+                format!("the file '{name}' was not found; looked in {}", dirs.join(", ")),
+            ))
         }
     }
 }
@@ -115,7 +119,8 @@ fn fileglob(cx: &mut Cx<'_>, terms: Vec<Val>, _: Args) -> Res<Vec<Val>> {
             search.iter().flat_map(|f| [f.join("files"), f.clone()]).collect()
         };
         // The first folder that has a match.
-        let found = folders.iter().map(|f| files_like(&f.join(&pattern).display().to_string())).find(|found| !found.is_empty());
+        let found =
+            folders.iter().map(|f| files_like(&f.join(&pattern).display().to_string())).find(|found| !found.is_empty());
         let files = found.unwrap_or_default();
         out.extend(files.iter().filter(|p| p.is_file()).map(|p| Val::from(p.display().to_string())));
     }
@@ -147,7 +152,11 @@ fn first_found(cx: &mut Cx<'_>, terms: Vec<Val>, args: Args) -> Res<Vec<Val>> {
             return files;
         }
         let join = |p: &String, f: &String| format!("{}/{f}", p.trim_end_matches('/'));
-        if files.is_empty() { paths } else { paths.iter().flat_map(|p| files.iter().map(move |f| join(p, f))).collect() }
+        if files.is_empty() {
+            paths
+        } else {
+            paths.iter().flat_map(|p| files.iter().map(move |f| join(p, f))).collect()
+        }
     };
     const SEPARATORS: &[char] = &[',', ';'];
     let (files, paths) = (named(&args, "files").unwrap_or(Val::Null), named(&args, "paths").unwrap_or(Val::Null));
@@ -190,7 +199,9 @@ fn first_found(cx: &mut Cx<'_>, terms: Vec<Val>, args: Args) -> Res<Vec<Val>> {
 fn shell(cx: &mut Cx<'_>, command: &str) -> Res<String> {
     match cx.control("running a command on the control node")?.run(command) {
         Ok((0, out, _)) => Ok(String::from_utf8_lossy(&out).into_owned()),
-        Ok((code, _, err)) => fail(format!("the command '{command}' ended with {code}: {}", String::from_utf8_lossy(&err).trim())),
+        Ok((code, _, err)) => {
+            fail(format!("the command '{command}' ended with {code}: {}", String::from_utf8_lossy(&err).trim()))
+        }
         Err(e) => fail(format!("the command '{command}' did not run: {e}")),
     }
 }
@@ -254,7 +265,8 @@ fn password(cx: &mut Cx<'_>, terms: Vec<Val>, args: Args) -> Res<Vec<Val>> {
             // Two commas are a comma.
             Some(c) => {
                 let has_comma = c.contains(",,");
-                let mut sets: Vec<String> = c.replace(",,", ",").split(',').filter(|s| !s.is_empty()).map(str::to_owned).collect();
+                let mut sets: Vec<String> =
+                    c.replace(",,", ",").split(',').filter(|s| !s.is_empty()).map(str::to_owned).collect();
                 if has_comma {
                     sets.push(",".into());
                 }
@@ -377,7 +389,8 @@ fn ini(cx: &mut Cx<'_>, terms: Vec<Val>, args: Args) -> Res<Vec<Val>> {
         let term = cx.text(t)?;
         let (key, own) = inline(&term, &["type", "file", "section", "default", "re", "encoding", "case_sensitive"]);
         let get = |cx: &mut Cx<'_>, name: &str, default: &str| option(cx, &args, &own, name, default);
-        let (kind, name, section) = (get(cx, "type", "ini")?, get(cx, "file", "ansible.ini")?, get(cx, "section", "global")?);
+        let (kind, name, section) =
+            (get(cx, "type", "ini")?, get(cx, "file", "ansible.ini")?, get(cx, "section", "global")?);
         let yes = |t: &str| matches!(t.to_lowercase().as_str(), "true" | "yes" | "1" | "on");
         let (regex, case) = (yes(&get(cx, "re", "false")?), yes(&get(cx, "case_sensitive", "false")?));
         let default = get(cx, "default", "")?;
@@ -387,7 +400,9 @@ fn ini(cx: &mut Cx<'_>, terms: Vec<Val>, args: Args) -> Res<Vec<Val>> {
         let fold = |s: &str| if case { s.to_owned() } else { s.to_lowercase() };
         if regex {
             let pattern = patterns::compile(&key, patterns::Flags { ignore_case: !case, multiline: false }, "")?;
-            out.extend(pairs.iter().filter(|(k, _)| pattern.is_match(k.as_str()).unwrap_or(false)).map(|(_, v)| Val::str(v)));
+            out.extend(
+                pairs.iter().filter(|(k, _)| pattern.is_match(k.as_str()).unwrap_or(false)).map(|(_, v)| Val::str(v)),
+            );
         } else {
             out.push(match pairs.iter().rev().find(|(k, _)| fold(k) == fold(&key)) {
                 Some((_, v)) => Val::str(v),
@@ -429,13 +444,17 @@ fn csv(cx: &mut Cx<'_>, terms: Vec<Val>, args: Args) -> Res<Vec<Val>> {
         let (key, own) = inline(&term, &["file", "col", "keycol", "delimiter", "default", "encoding"]);
         let get = |cx: &mut Cx<'_>, name: &str, default: &str| option(cx, &args, &own, name, default);
         let (name, delimiter) = (get(cx, "file", "ansible.csv")?, get(cx, "delimiter", "TAB")?);
-        let delimiter = if delimiter == "TAB" || delimiter == "t" { '\t' } else { delimiter.chars().next().unwrap_or('\t') };
+        let delimiter =
+            if delimiter == "TAB" || delimiter == "t" { '\t' } else { delimiter.chars().next().unwrap_or('\t') };
         let (column, key_column) = (get(cx, "col", "1")?, get(cx, "keycol", "0")?);
         let (Ok(column), Ok(key_column)) = (column.parse::<usize>(), key_column.parse::<usize>()) else {
             return fail("'col' and 'keycol' must be whole numbers from 0");
         };
         let text = read(cx, &name)?;
-        let found = csv_rows(&text, delimiter).into_iter().find(|r| r.get(key_column) == Some(&key)).map(|r| r.get(column).cloned());
+        let found = csv_rows(&text, delimiter)
+            .into_iter()
+            .find(|r| r.get(key_column) == Some(&key))
+            .map(|r| r.get(column).cloned());
         match found {
             Some(Some(cell)) => out.push(Val::from(cell)),
             Some(None) => return fail(format!("the row '{key}' has no column {column}")),

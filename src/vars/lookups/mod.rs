@@ -94,13 +94,3 @@ pub(super) fn call(cx: &mut Cx<'_>, query: bool, mut args: Args) -> Res {
         _ => Val::list(found),
     })
 }
-
-/// A `with_NAME: terms` loop: what it loops over.
-pub(super) fn with(cx: &mut Cx<'_>, name: &str, terms: Val) -> Res<Vec<Val>> {
-    let Some(lookup) = find(name) else { return fail(format!("there is no lookup '{name}'")) };
-    let terms = match terms {
-        l @ (Val::List(_) | Val::Tuple(_)) => cx.items(&l)?,
-        other => vec![other],
-    };
-    (lookup.run)(cx, terms, Args::default())
-}

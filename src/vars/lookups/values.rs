@@ -5,6 +5,7 @@ use super::super::jinja::eval::Cx;
 use super::super::jinja::tree::Lookup;
 use super::super::jinja::val::{Args, Map, Missing, Res, Val};
 
+#[rustfmt::skip]
 pub(super) const ALL: &[Lookup] = &[
     Lookup { names: &["vars"], options: &["default"], run: vars, doc: "Variables by name." },
     Lookup { names: &["env"], options: &["default"], run: env, doc: "Variables of the control node's environment." },
@@ -182,7 +183,10 @@ fn nested(cx: &mut Cx<'_>, terms: Vec<Val>, _: Args) -> Res<Vec<Val>> {
     for t in &terms {
         let list = listed(cx, t)?;
         cx.bounded(rows.len().saturating_mul(list.len()))?;
-        rows = rows.iter().flat_map(|r| list.iter().map(move |i| r.iter().cloned().chain([i.clone()]).collect())).collect();
+        rows = rows
+            .iter()
+            .flat_map(|r| list.iter().map(move |i| r.iter().cloned().chain([i.clone()]).collect()))
+            .collect();
     }
     Ok(rows.into_iter().map(Val::list).collect())
 }
@@ -259,7 +263,9 @@ fn whole(name: &str, text: &str) -> Res<i64> {
     let digits = text.trim();
     let parsed = match digits.strip_prefix("0x") {
         Some(hex) => i64::from_str_radix(hex, 16).ok(),
-        None if digits.len() > 1 && digits.starts_with('0') => i64::from_str_radix(digits.trim_start_matches("0o"), 8).ok(),
+        None if digits.len() > 1 && digits.starts_with('0') => {
+            i64::from_str_radix(digits.trim_start_matches("0o"), 8).ok()
+        }
         None => digits.parse().ok(),
     };
     match parsed {
@@ -286,7 +292,9 @@ fn sequence(cx: &mut Cx<'_>, terms: Vec<Val>, args: Args) -> Res<Vec<Val>> {
         let mut range = Range::default();
         if text.contains('=') {
             for pair in crate::vars::filters::shell_words(&text) {
-                let Some((key, value)) = pair.split_once('=') else { return fail(format!("can't parse '{pair}' of with_sequence")) };
+                let Some((key, value)) = pair.split_once('=') else {
+                    return fail(format!("can't parse '{pair}' of with_sequence"));
+                };
                 fill(&mut range, key, value)?;
             }
         } else {
@@ -350,4 +358,3 @@ fn random_choice(cx: &mut Cx<'_>, terms: Vec<Val>, _: Args) -> Res<Vec<Val>> {
     let _ = cx;
     Ok(terms.get(pick as usize).cloned().into_iter().collect())
 }
-

@@ -10,6 +10,7 @@ use super::super::jinja::val::{Bound, Res, Val};
 use super::super::patterns::{Flags, How, matches};
 use super::super::versions::{self, Scheme};
 
+#[rustfmt::skip]
 pub(super) const ALL: &[Test] = &[
     Test { names: &["match"], params: &["pattern", "ignorecase", "multiline"], takes_missing: false, run: |cx, v, b| pattern(cx, v, b, How::AtStart), doc: "A pattern matches at its start." },
     Test { names: &["search"], params: &["pattern", "ignorecase", "multiline"], takes_missing: false, run: |cx, v, b| pattern(cx, v, b, How::Anywhere), doc: "A pattern matches somewhere in it." },
@@ -71,7 +72,9 @@ fn version(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res<bool> {
         (_, Some("semver" | "semantic")) => Scheme::Semantic,
         (_, Some("pep440")) => Scheme::Pep440,
         (_, Some(other)) => {
-            return fail(format!("invalid version type '{other}': it must be loose, strict, semver, semantic or pep440"));
+            return fail(format!(
+                "invalid version type '{other}': it must be loose, strict, semver, semantic or pep440"
+            ));
         }
     };
     if text.is_empty() || other.is_empty() {
@@ -85,7 +88,11 @@ fn version(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res<bool> {
         "<=" | "le" => order != Ordering::Greater,
         ">" | "gt" => order == Ordering::Greater,
         ">=" | "ge" => order != Ordering::Less,
-        other => return fail(format!("invalid operator '{other}': it must be one of ==, =, eq, <, lt, <=, le, >, gt, >=, ge, !=, <>, ne")),
+        other => {
+            return fail(format!(
+                "invalid operator '{other}': it must be one of ==, =, eq, <, lt, <=, le, >, gt, >=, ge, !=, <>, ne"
+            ));
+        }
     })
 }
 

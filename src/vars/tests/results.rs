@@ -5,70 +5,17 @@ use super::super::jinja::eval::Cx;
 use super::super::jinja::tree::Test;
 use super::super::jinja::val::{Bound, Res, Val};
 
+#[rustfmt::skip]
 pub(super) const ALL: &[Test] = &[
-    Test {
-        names: &["failed", "failure"],
-        params: &[],
-        takes_missing: false,
-        run: |cx, v, _| failed(cx, &v),
-        doc: "The task failed.",
-    },
-    Test {
-        names: &["succeeded", "success", "successful"],
-        params: &[],
-        takes_missing: false,
-        run: |cx, v, _| Ok(!failed(cx, &v)?),
-        doc: "The task did not fail.",
-    },
-    Test {
-        names: &["changed", "change"],
-        params: &[],
-        takes_missing: false,
-        run: |cx, v, _| changed(cx, &v),
-        doc: "The task changed something.",
-    },
-    Test {
-        names: &["skipped", "skip"],
-        params: &[],
-        takes_missing: false,
-        run: |cx, v, _| member(cx, &v, "skipped"),
-        doc: "The task was skipped.",
-    },
-    Test {
-        names: &["unreachable"],
-        params: &[],
-        takes_missing: false,
-        run: |cx, v, _| member(cx, &v, "unreachable"),
-        doc: "The host did not answer.",
-    },
-    Test {
-        names: &["reachable"],
-        params: &[],
-        takes_missing: false,
-        run: |cx, v, _| Ok(!member(cx, &v, "unreachable")?),
-        doc: "The host answered.",
-    },
-    Test {
-        names: &["timedout"],
-        params: &[],
-        takes_missing: false,
-        run: timed_out,
-        doc: "The task ran out of its time.",
-    },
-    Test {
-        names: &["started"],
-        params: &[],
-        takes_missing: false,
-        run: |cx, v, _| job(cx, &v, "started", true),
-        doc: "The asynchronous job has started.",
-    },
-    Test {
-        names: &["finished"],
-        params: &[],
-        takes_missing: false,
-        run: |cx, v, _| job(cx, &v, "finished", true),
-        doc: "The asynchronous job has ended.",
-    },
+    Test { names: &["failed", "failure"], params: &[], takes_missing: false, run: |cx, v, _| failed(cx, &v), doc: "The task failed." },
+    Test { names: &["succeeded", "success", "successful"], params: &[], takes_missing: false, run: |cx, v, _| Ok(!failed(cx, &v)?), doc: "The task did not fail." },
+    Test { names: &["changed", "change"], params: &[], takes_missing: false, run: |cx, v, _| changed(cx, &v), doc: "The task changed something." },
+    Test { names: &["skipped", "skip"], params: &[], takes_missing: false, run: |cx, v, _| member(cx, &v, "skipped"), doc: "The task was skipped." },
+    Test { names: &["unreachable"], params: &[], takes_missing: false, run: |cx, v, _| member(cx, &v, "unreachable"), doc: "The host did not answer." },
+    Test { names: &["reachable"], params: &[], takes_missing: false, run: |cx, v, _| Ok(!member(cx, &v, "unreachable")?), doc: "The host answered." },
+    Test { names: &["timedout"], params: &[], takes_missing: false, run: timed_out, doc: "The task ran out of its time." },
+    Test { names: &["started"], params: &[], takes_missing: false, run: |cx, v, _| job(cx, &v, "started", true), doc: "The asynchronous job has started." },
+    Test { names: &["finished"], params: &[], takes_missing: false, run: |cx, v, _| job(cx, &v, "finished", true), doc: "The asynchronous job has ended." },
 ];
 
 /// Whether a member of a result is there and true.
