@@ -241,8 +241,11 @@ fn secrets_are_sealed_or_masked_and_come_back() {
     let (mut journal, _) = Journal::create(&folder.journal(), header(), guard).unwrap();
     let known = answer("the password is hunter\"2");
     let unknown = answer("tell nobody");
-    let no_log = Finished::new(key("b"), Some(2), "f00d", 1, unknown.clone())
-        .shown(Shown { censored: true, ..Shown::default() });
+    let no_log = Finished::new(key("b"), Some(2), "f00d", 1, unknown.clone()).shown(Shown {
+        censored: true,
+        item: Some(event::Item { index: 0, label: "nobody".into(), var: "item".into() }),
+        ..Shown::default()
+    });
     let typed = Decided::secret(StepKey::run(), "prompt:pin", "123".into());
     journal
         .append(&[

@@ -250,6 +250,18 @@ fn json_lines() {
 }
 
 #[test]
+fn a_censored_items_label_is_hidden_from_programs_too() {
+    let mut hidden = shown(record::censored(Status::Ok, true));
+    hidden.censored = true;
+    let item = Item { index: 0, label: "hunter".into(), var: "item".into() };
+    let event = Event::ItemDone { step: step("s1", "x", "command", 1), host: "h".into(), item, result: hidden };
+    let paper = Paper::default();
+    Json::new(Pen(paper.clone(), ""), Mask::default()).event(&Stamped { at: NOW, event });
+    let text = paper.0.lock().unwrap().clone();
+    assert!(!text.contains("hunter") && text.contains("censored due to no_log"), "{text}");
+}
+
+#[test]
 fn junit_file() {
     let dir = tempfile::tempdir().unwrap();
     let write = |wishes: Wishes| {

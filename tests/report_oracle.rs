@@ -39,7 +39,8 @@ fn render(events: &Path, verbosity: u8) -> String {
     let (mut out, mut aside) = (Vec::new(), Vec::new());
     // The plays ran in a folder called /plays.
     let source = |name: &str| fs::read_to_string(name.replace("/plays/", "tests/reports/plays/")).ok();
-    let options = Options { verbosity, custom_stats: true, source, ..Options::default() };
+    let color = events.to_string_lossy().contains(".color.");
+    let options = Options { verbosity, color, custom_stats: true, source, ..Options::default() };
     let mut plain = Plain::new(options, &mut out, &mut aside);
     for line in fs::read_to_string(events).unwrap().lines() {
         let stamped: Stamped = serde_json::from_str(line).unwrap();

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::exact;
 use super::record::{Answer, Body, Decided, Finished};
 use super::seal::{Kept, Sealer};
+use crate::model::event::Item;
 use crate::model::outcome::{Consequence, Outcome};
 use crate::model::secret::Mask;
 use crate::model::value::Dict;
@@ -188,7 +189,7 @@ fn guarded_result(f: &Finished, mask: &Mask, sealer: &Sealer) -> Finished {
     };
     let mut shown = f.shown.clone();
     if let Some(item) = &mut shown.item {
-        item.label = mask.value(&item.label);
+        item.label = if shown.censored { Item::hidden() } else { mask.value(&item.label) };
     }
     let status = Outcome { status: f.status.clone(), ..Outcome::default() }.masked(mask).status;
     Finished {

@@ -109,7 +109,10 @@ impl Journal {
         let sealer = Sealer::new(&guard.key, &header.run);
         let (path, chain) = (path.to_owned(), Chain::start());
         let mut journal = Journal { file, path, chain, length: 0, mask: guard.mask, sealer, broken: None };
-        journal.append(&[Body::Header(Box::new(header))])?;
+        journal.append(&[Body::Header(Box::new(header))]).inspect_err(|_| {
+            // Nothing was begun; a file without a header would only stand in the way of the next try.
+            let _ = fs::remove_file(&journal.path);
+        })?;
         // The name must outlive a power cut as well as the content.
         File::open(dir).and_then(|d| d.sync_all()).map_err(|e| sorted(&journal.path, e))?;
         let warnings = exposed(&journal.path).into_iter().collect();

@@ -148,9 +148,17 @@ impl Stamped {
 
 impl Event {
     /// With every known secret masked, in whatever a user or a host could have put it. Names of hosts and steps'
-    /// identities stay as they are.
+    /// identities stay as they are. Labels of censored items are hidden, whatever is known.
     pub fn masked(&self, mask: &Mask) -> Event {
         let mut event = self.clone();
+        match &mut event {
+            Event::ItemDone { item, result, .. } | Event::Retrying { item: Some(item), result, .. }
+                if result.censored =>
+            {
+                item.label = Item::hidden();
+            }
+            _ => {}
+        }
         if mask.is_empty() {
             return event;
         }
@@ -253,6 +261,13 @@ pub struct Item {
     pub label: Value,
     /// Name of the loop variable, `item` unless set.
     pub var: String,
+}
+
+impl Item {
+    /// What stands for the label of an item of a `no_log` task.
+    pub fn hidden() -> Value {
+        Value::str("(censored due to no_log)")
+    }
 }
 
 /// A result, fit to be shown: secrets masked, and with `no_log` censored.

@@ -60,8 +60,8 @@ pub fn runs(rows: &[Row<'_>]) -> String {
     out
 }
 
-/// Where one run stands, and what to type next.
-pub fn status(r: &Recovered, driven: bool) -> String {
+/// One line: which run, how it stands, since when, whose it is. `resume` begins with it.
+pub fn headline(r: &Recovered, driven: bool) -> String {
     let (word, why) = state(r, driven);
     let last = r.parts.last();
     let by = last.map(|p| format!("{}@{}", p.user, p.host)).unwrap_or_default();
@@ -70,8 +70,12 @@ pub fn status(r: &Recovered, driven: bool) -> String {
         _ => format!(" {}", local_time(r.last_at, "%Y-%m-%d %H:%M:%S")),
     };
     let why = why.map(|w| format!(" ({w})")).unwrap_or_default();
-    let (run, books) = (r.run(), playbooks(r));
-    let mut out = format!("Run {run}, {books}, {word}{when}{why}, by {by}\n");
+    format!("Run {}, {}, {word}{when}{why}, by {by}\n", r.run(), playbooks(r))
+}
+
+/// Where one run stands, and what to type next.
+pub fn status(r: &Recovered, driven: bool) -> String {
+    let (run, mut out) = (r.run(), headline(r, driven));
     let (hosts, tasks) = counts(r);
     let (t, h) = (plural(tasks, "task"), plural(hosts, "host"));
     let parts = plural(r.parts.len(), "part");
