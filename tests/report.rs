@@ -174,8 +174,7 @@ fn plain(options: Options, events: &[Stamped]) -> String {
     events.iter().for_each(|e| reporter.event(e));
     reporter.finish();
     drop(reporter);
-    let text = paper.0.lock().unwrap().clone();
-    text
+    std::mem::take(&mut *paper.0.lock().unwrap())
 }
 
 fn mask() -> Mask {

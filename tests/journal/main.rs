@@ -1,125 +1,27 @@
 //! The journal as a file: written, cut, edited, locked, resumed.
 
+mod damage;
+mod parts;
+mod properties;
+
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use stx_upgrade::action::module::Recovery;
 use stx_upgrade::dict;
-use stx_upgrade::journal::key::{StepKey, StepPlace};
-use stx_upgrade::journal::log::{Guard, Journal, JournalError, Opened, is_driven};
-use stx_upgrade::journal::read::{Answers, ReadError, Reader, verify};
+use stx_upgrade::journal::key::StepKey;
+use stx_upgrade::journal::log::{Journal, JournalError, is_driven};
+use stx_upgrade::journal::read::{ReadError, Reader, verify};
 use stx_upgrade::journal::record::*;
-use stx_upgrade::journal::recover::{Recovered, recover};
-use stx_upgrade::journal::seal::Kept;
 use stx_upgrade::journal::writer::Writer;
-use stx_upgrade::model::event::{self, Event, Stamped, StepRef};
+use stx_upgrade::model::event;
 use stx_upgrade::model::outcome::{Consequence, Outcome, Status};
-use stx_upgrade::model::secret::{Mask, Secret};
-use stx_upgrade::model::source::{Place, Span};
+use stx_upgrade::model::secret::Secret;
+use stx_upgrade::model::source::Span;
 use stx_upgrade::model::value::Value;
 
-fn part(at: u64) -> Part {
-    Part {
-        number: 1,
-        at,
-        user: "ops".into(),
-        host: "jump1".into(),
-        pid: 4121,
-        cwd: "/home/ops".into(),
-        argv: vec!["stx-upgrade".into(), "play".into(), "upgrade.yml".into()],
-        version: "0.1.0".into(),
-    }
-}
-
-fn header() -> Header {
-    Header {
-        format: FORMAT,
-        run: "20261121-0314-k7".into(),
-        playbooks: vec![Input { name: "upgrade.yml".into(), path: None, sha256: "00".into() }],
-        inventory: Vec::new(),
-        options: dict! {"check" => false, "tags" => vec![Value::from("all")]},
-        part: part(1_000),
-    }
-}
-
-fn key(step: &str) -> StepKey {
-    StepPlace { host: "controller-0".into(), step: step.into(), ..StepPlace::default() }.key()
-}
-
-fn step(id: &str) -> StepRef {
-    StepRef {
-        id: id.into(),
-        name: format!("task {id}"),
-        action: "command".into(),
-        place: Place { file: "upgrade.yml".into(), line: 3, column: 5 },
-        handler: false,
-        number: Some(1),
-    }
-}
-
-fn started(id: &str, attempt: u64) -> Body {
-    Body::Started(Box::new(Started {
-        key: key(id),
-        attempt,
-        host: "controller-0".into(),
-        step: step(id),
-        fingerprint: "f00d".into(),
-        recovery: Recovery::Ask,
-        boot_id: Some("b1".into()),
-        at: 2_000 + attempt,
-    }))
-}
-
-fn finished(id: &str, attempt: u64, answer: Answer) -> Body {
-    Body::Finished(Box::new(Finished::new(key(id), Some(attempt), "f00d", 3_000 + attempt, answer)))
-}
-
-fn answer(text: &str) -> Answer {
-    Answer { outcome: Outcome::changed(true).with("stdout", text), ..Answer::default() }
-}
-
-fn warning(text: &str) -> Body {
-    Body::Event(Box::new(Stamped { at: 2_500, event: Event::Warning { text: text.into() } }))
-}
-
-struct Folder(tempfile::TempDir);
-
-impl Folder {
-    fn new() -> Folder {
-        Folder(tempfile::tempdir().unwrap())
-    }
-    fn journal(&self) -> PathBuf {
-        self.0.path().join("state/runs/r.journal")
-    }
-    fn guard(&self) -> Guard {
-        Guard { mask: Mask::default(), key: self.0.path().join("state/seal.key") }
-    }
-    fn create(&self) -> Journal {
-        Journal::create(&self.journal(), header(), self.guard()).unwrap().0
-    }
-    fn open(&self) -> Result<Opened, JournalError> {
-        Journal::open(&self.journal(), part(9_000), self.guard())
-    }
-    fn answers(&self) -> Answers {
-        Answers::open(&self.journal(), &header().run, &self.guard().key).unwrap()
-    }
-}
-
-/// Folds a file as far as it can be read.
-fn fold(path: &Path) -> (Recovered, Option<ReadError>, bool) {
-    let mut reader = Reader::open(path).unwrap();
-    let mut recovered = Recovered::default();
-    let mut error = None;
-    for record in reader.by_ref() {
-        match record {
-            Ok(r) => recovered.take(r),
-            Err(e) => error = Some(e),
-        }
-    }
-    (recovered, error, reader.torn().is_some())
-}
+use crate::parts::*;
 
 #[test]
 fn a_killed_run_is_found_as_it_stood() {
@@ -282,86 +184,6 @@ fn too_deep_a_value_is_left_out_not_lost_with_the_journal() {
     assert!(folder.answers().answer(r.done(&key("a")).unwrap()).unwrap_err().to_string().contains("levels deep"));
 }
 
-/// A small journal with one of each kind of record.
-fn sample(folder: &Folder) -> Vec<u8> {
-    let mut journal = folder.create();
-    journal.append(&[started("a", 1), warning("ä"), finished("a", 1, answer("done")), started("b", 2)]).unwrap();
-    fs::read(folder.journal()).unwrap()
-}
-
-#[test]
-fn every_flipped_bit_is_reported() {
-    let folder = Folder::new();
-    let whole = sample(&folder);
-    let path = folder.journal();
-    let (intact, ..) = fold(&path);
-    let starts: Vec<usize> =
-        std::iter::once(0).chain(whole.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(i, _)| i + 1)).collect();
-    for i in 0..whole.len() {
-        let mut bytes = whole.clone();
-        bytes[i] ^= 1 << (i % 8);
-        fs::write(&path, &bytes).unwrap();
-        let (recovered, error, torn) = fold(&path);
-        let record = starts.partition_point(|s| *s <= i);
-        match error {
-            None => assert!(torn && i == whole.len() - 1, "byte {i} was not noticed"),
-            Some(ReadError::NotAJournal { .. }) => assert!(i < 8),
-            Some(ReadError::Damaged { damage, .. }) => {
-                assert_eq!((damage.number, damage.offset), (record as u64, starts[record - 1] as u64), "byte {i}");
-            }
-            Some(e) => panic!("byte {i}: {e}"),
-        }
-        assert!(recovered.records < intact.records);
-    }
-}
-
-#[test]
-fn every_cut_is_reported_and_what_stands_before_it_is_right() {
-    let folder = Folder::new();
-    let whole = sample(&folder);
-    let path = folder.journal();
-    for length in 0..whole.len() {
-        fs::write(&path, &whole[..length]).unwrap();
-        let (recovered, error, torn) = fold(&path);
-        let lines = whole[..length].iter().filter(|b| **b == b'\n').count();
-        assert_eq!((recovered.records as usize, error.is_none()), (lines, true), "cut at {length}");
-        assert_eq!(torn, length > 0 && whole[length - 1] != b'\n', "cut at {length}");
-        match folder.open() {
-            Err(JournalError::Empty { .. }) => assert_eq!(lines, 0),
-            Err(e) => panic!("cut at {length}: {e}"),
-            Ok(opened) => {
-                assert_eq!(opened.torn.is_some(), torn);
-                drop(opened);
-                let after = verify(&path).unwrap();
-                assert_eq!((after.records as usize, after.torn, after.damage), (lines + 1, None, None));
-            }
-        }
-    }
-    // After a power cut the file may be longer than what was written into it.
-    fs::write(&path, [&whole[..], &[0; 4096]].concat()).unwrap();
-    assert!(folder.open().unwrap().torn.is_some());
-}
-
-#[test]
-fn a_record_cut_out_moved_or_edited_breaks_the_chain() {
-    let folder = Folder::new();
-    let whole = sample(&folder);
-    let path = folder.journal();
-    let lines: Vec<&[u8]> = whole.split_inclusive(|b| *b == b'\n').collect();
-    let tried = |lines: &[&[u8]]| {
-        fs::write(&path, lines.concat()).unwrap();
-        verify(&path).unwrap().damage.map(|d| d.number)
-    };
-    assert_eq!(tried(&lines), None);
-    assert_eq!(tried(&[lines[0], lines[2], lines[3]]), Some(2));
-    assert_eq!(tried(&[lines[0], lines[2], lines[1]]), Some(2));
-    assert_eq!(tried(&[lines[0], lines[1], lines[1]]), Some(3));
-    let edited = String::from_utf8(lines[3].to_vec()).unwrap().replace("done", "sure");
-    assert_eq!(tried(&[lines[0], lines[1], lines[2], edited.as_bytes(), lines[4]]), Some(4));
-    let error = folder.open().err().unwrap().to_string();
-    assert!(error.contains("record 4 (byte ") && error.contains("does not match its sum"), "{error}");
-}
-
 #[test]
 fn a_newer_format_is_shown_and_not_resumed() {
     let folder = Folder::new();
@@ -490,66 +312,5 @@ async fn a_failed_commit_reaches_all_who_wait() {
     for commit in both {
         let error: Arc<JournalError> = commit.await.unwrap_err();
         assert!(matches!(&*error, JournalError::Gone { .. } | JournalError::Broken { .. }));
-    }
-}
-
-mod properties {
-    use super::*;
-    use proptest::prelude::*;
-    use stx_upgrade::journal::read::{Place as Bytes, Record};
-
-    fn any_body() -> impl Strategy<Value = Body> {
-        let id = prop_oneof![Just("a"), Just("b"), Just("c")];
-        prop_oneof![
-            Just(Body::Header(Box::new(header()))),
-            (0u64..9).prop_map(|at| Body::Part(Box::new(part(at)))),
-            (id.clone(), any::<u64>()).prop_map(|(id, n)| started(id, n % 100)),
-            (id.clone(), any::<u64>()).prop_map(|(id, n)| finished(id, n % 100, answer("x"))),
-            (
-                id,
-                prop_oneof![Just(Ruling::Ran), Just(Ruling::NeverRan), Just(Ruling::Again), Just(Ruling::TakenAsDone)]
-            )
-                .prop_map(|(id, ruling)| Body::Verdict(Box::new(Verdict {
-                    key: key(id),
-                    attempt: 1,
-                    ruling,
-                    by: "x".into(),
-                    text: String::new(),
-                    at: 1
-                }))),
-            Just(warning("w")),
-            Just(Body::End(Box::new(End { end: event::End::Completed, at: 1, stats: Vec::new(), tasks: 1 }))),
-            Just(Body::Decided(Box::new(Decided { key: key("a"), what: "x".into(), value: Kept::Clear(1.into()) }))),
-            Just(Body::Unknown),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn any_records_fold_and_a_prefix_goes_on_to_the_whole(bodies in proptest::collection::vec(any_body(), 0..40), cut: usize) {
-            let records: Vec<Record> = bodies.into_iter().enumerate()
-                .map(|(i, body)| Record { number: i as u64 + 1, place: Bytes::default(), body })
-                .collect();
-            let cut = cut % (records.len() + 1);
-            let whole = recover(records.clone());
-            let mut resumed = recover(records[..cut].to_vec());
-            for record in records[cut..].iter().cloned() {
-                resumed.take(record);
-            }
-            prop_assert_eq!(&resumed, &whole);
-            for key in whole.in_doubt.keys() {
-                prop_assert!(!whole.finished.contains_key(key), "{} is both done and in doubt", key);
-            }
-        }
-
-        #[test]
-        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), lines in 0usize..6) {
-            let folder = Folder::new();
-            let whole = sample(&folder);
-            let mut file: Vec<u8> = whole.split_inclusive(|b| *b == b'\n').take(lines).flatten().copied().collect();
-            file.extend_from_slice(&bytes);
-            let reader = Reader::new(&file[..], Path::new("x"));
-            prop_assert!(reader.filter(Result::is_ok).count() <= lines);
-        }
     }
 }
