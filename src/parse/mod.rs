@@ -18,26 +18,18 @@ pub mod vault;
 pub mod words;
 pub mod yaml;
 
+use crate::model::source::Source;
+use crate::model::value::Value;
+
 /// A YAML text as plain data, for templates: its documents, or what is wrong with it in a sentence.
-pub fn read_yaml(text: &str) -> Result<Vec<crate::model::value::Value>, String> {
-    let source = crate::model::source::Source::new("text", text);
+pub fn read_yaml(text: &str) -> Result<Vec<Value>, String> {
     let mut mistakes = Vec::new();
-    let vault = vault::Vault::new(crate::model::secret::Mask::default());
-    let node = yaml::read(&source, &mut mistakes).map_err(|m| m.message)?;
-    let value = node.map(|n| yaml::Reader { vault: &vault, mistakes: &mut mistakes }.value(&n));
+    let nodes = yaml::read_all(&Source::new("text", text), &mut mistakes).map_err(|m| m.message)?;
+    let vault = vault::Vault::default();
+    let mut reader = yaml::Reader { vault: &vault, mistakes: &mut mistakes };
+    let values = nodes.iter().map(|n| reader.data(n)).collect();
     match mistakes.into_iter().find(|m| !m.warning) {
         Some(mistake) => Err(mistake.message),
-        None => Ok(value.map(|v| vec![plain(v)]).unwrap_or_default()),
-    }
-}
-
-/// The same with templates as plain text: what comes from data is never templated.
-fn plain(value: crate::model::value::Value) -> crate::model::value::Value {
-    use crate::model::value::Value;
-    match value {
-        Value::Template(t) => Value::str(&t.text),
-        Value::List(l) => l.iter().cloned().map(plain).collect(),
-        Value::Dict(d) => Value::dict(d.iter().map(|(k, v)| (k.clone(), plain(v.clone()))).collect()),
-        other => other,
+        None => Ok(values),
     }
 }

@@ -11,7 +11,7 @@ mod value;
 
 use crate::model::source::Span;
 
-pub use read::{read, read_hidden};
+pub use read::{read, read_all, read_hidden};
 pub use value::{Reader, string_of};
 
 /// How deep nodes may lie in one another; deeper is refused, so that no reader runs out of stack.

@@ -19,6 +19,23 @@ pub fn read(source: &Arc<Source>, mistakes: &mut Vec<Mistake>) -> Result<Option<
 /// Like [`read`], but the text to read is not that of the source: an opened vault file, whose source shows stars in the
 /// place of the text, so that no message can print it.
 pub fn read_hidden(source: &Arc<Source>, text: &str, mistakes: &mut Vec<Mistake>) -> Result<Option<Node>, Mistake> {
+    let mut documents = documents(source, text, mistakes)?.into_iter();
+    let first = documents.next().map(|(_, node)| node);
+    match documents.next() {
+        Some((start, _)) => Err(Mistake::at(&start, "a second document starts here, and only one is read")
+            .label("this `---`")
+            .help("one file is one document: move what follows into a file of its own")),
+        None => Ok(first),
+    }
+}
+
+/// Reads all documents of a text.
+pub fn read_all(source: &Arc<Source>, mistakes: &mut Vec<Mistake>) -> Result<Vec<Node>, Mistake> {
+    Ok(documents(source, &source.text, mistakes)?.into_iter().map(|(_, node)| node).collect())
+}
+
+/// The documents of a text, each with the place of its start.
+fn documents(source: &Arc<Source>, text: &str, mistakes: &mut Vec<Mistake>) -> Result<Vec<(Span, Node)>, Mistake> {
     if u32::try_from(text.len()).is_err() {
         return Err(Mistake::plain(format!("{}: files of 4 GiB and more are not read", source.name)));
     }
@@ -37,7 +54,7 @@ pub fn read_hidden(source: &Arc<Source>, text: &str, mistakes: &mut Vec<Mistake>
     loop {
         let warned = mistakes.len();
         match events(source, &patched, options.clone(), json, mistakes) {
-            Ok(document) => return Ok(document),
+            Ok(documents) => return Ok(documents),
             Err(Failure::Meaning(mistake)) => return Err(mistake),
             Err(Failure::Text(error)) => {
                 mistakes.truncate(warned);
@@ -70,10 +87,11 @@ fn events(
     options: Options,
     json: bool,
     mistakes: &mut Vec<Mistake>,
-) -> Result<Option<Node>, Failure> {
+) -> Result<Vec<(Span, Node)>, Failure> {
     let mut builder =
         Builder { source, patched, json, open: Vec::new(), anchors: HashMap::new(), aliased: 0, mistakes };
-    let mut document = None;
+    let mut documents = Vec::new();
+    let mut start = Span::new(source, 0, 0);
     for event in Parser::new_from_str_with_options(&patched.text, options) {
         let (event, place) = event.map_err(Failure::Text)?;
         let span = builder.span(&place);
@@ -91,19 +109,17 @@ fn events(
             }
             Event::SequenceEnd | Event::MappingEnd => builder.end(span)?,
             Event::Alias(id) => (0, builder.alias(id, &span)?),
-            Event::DocumentStart(..) if document.is_some() => {
-                return Err(Mistake::at(&span, "a second document starts here, and only one is read")
-                    .label("this `---`")
-                    .help("one file is one document: move what follows into a file of its own")
-                    .into());
+            Event::DocumentStart(..) => {
+                start = span;
+                continue;
             }
             _ => continue,
         };
         if let Some(root) = builder.add(node, anchor)? {
-            document = Some(root);
+            documents.push((start.clone(), root));
         }
     }
-    Ok(document)
+    Ok(documents)
 }
 
 /// A list or mapping whose end has not been met.
@@ -438,6 +454,13 @@ mod tests {
         assert_eq!(value("{\"a\": 1e3,\n\t\"b\": \"\\/x\"}").to_string(), "{'a': 1000.0, 'b': '/x'}");
         let key = "k".repeat(3000);
         assert!(value(&format!("{{\"{key}\": null}}")).get(&key).unwrap().is_null());
+    }
+
+    #[test]
+    fn all_documents_of_a_text() {
+        let all = read_all(&Source::new("a.yml", "--- 1\n---\n- 2\n...\n---\na: &x 3\n"), &mut Vec::new()).unwrap();
+        assert_eq!(all.iter().map(Node::kind_name).collect::<Vec<_>>(), ["an integer", "a list", "a mapping"]);
+        assert!(read_all(&Source::new("a.yml", "# nothing"), &mut Vec::new()).unwrap().is_empty());
     }
 
     #[test]

@@ -21,6 +21,11 @@ impl Reader<'_> {
         self.convert(node, true)
     }
 
+    /// A node as plain data: no text in it is a template.
+    pub fn data(&mut self, node: &Node) -> Value {
+        self.convert(node, false)
+    }
+
     /// A node as a value with its place.
     pub fn written(&mut self, node: &Node) -> Spanned<Value> {
         Spanned::new(self.value(node), node.span.clone())
