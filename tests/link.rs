@@ -29,6 +29,7 @@ fn main() -> ExitCode {
     match args.first().and_then(|a| a.to_str()) {
         Some("agent") => return agent::main(&args[1..], modules::kit()),
         Some("runner") => return loss::runner(&args[1..]),
+        Some("stranger") => return loss::stranger(&args[1..]),
         _ => {}
     }
     let arguments = Arguments::from_args();

@@ -264,14 +264,20 @@ impl<H: Hosts> Desk<H> {
             Ok(key) => key,
             Err(why) => return Outcome::failed(why),
         };
-        if call.check {
+        let outcome = if call.check {
             let mut at = lock(&self.check);
-            if let Err(why) = self.move_layer(&mut at, key.as_ref()) {
-                return Outcome::failed(why);
+            match self.move_layer(&mut at, key.as_ref()) {
+                Ok(()) => self.run_as(key, attempt, call, context),
+                Err(why) => Outcome::failed(why),
             }
-            self.run_as(key, attempt, call, context)
         } else {
             self.run_as(key, attempt, call, context)
+        };
+        // A program that was ended with the call may look to its module as one that ended by itself.
+        match context.cancel.is_cancelled() {
+            true if context.time_left().is_zero() => Outcome { data: outcome.data, ..timed_out(context.limit) },
+            true => Outcome { data: outcome.data, ..Outcome::failed("cancelled") },
+            false => outcome,
         }
     }
 
@@ -348,12 +354,7 @@ impl<H: Hosts> Desk<H> {
         for sha256 in used {
             self.blobs.done_with(&sha256);
         }
-        // A program that was ended with the call may look to its module as one that ended by itself.
-        match context.cancel.is_cancelled() {
-            true if context.time_left().is_zero() => Outcome { data: outcome.data, ..timed_out(context.limit) },
-            true => Outcome { data: outcome.data, ..Outcome::failed("cancelled") },
-            false => outcome,
-        }
+        outcome
     }
 
     /// Sends a file to the engine that asked for it.

@@ -173,7 +173,8 @@ fn converse(
                 if asks {
                     let Some(password) = password else { return Err(needs_password(become_)) };
                     if answered {
-                        return Err(wrong_password(become_));
+                        // Asked again: refused, or accepted and to be changed now.
+                        return Err(expired(become_, &said).unwrap_or_else(|| wrong_password(become_)));
                     }
                     answered = true;
                     open = said.len();
@@ -219,10 +220,8 @@ fn explain(become_: &Become, said: &str, password: bool, answered: bool) -> Refu
             std::env::var("USER").unwrap_or_else(|_| "USER".to_owned())
         ));
     }
-    if has(&["expired", "password change required", "reset your password", "change your password"]) {
-        return refusal(format!(
-            "the account or its password has expired; log in once as this user and renew it. {method}: {quote}"
-        ));
+    if let Some(refusal) = expired(become_, said) {
+        return refusal;
     }
     if has(&["not in the sudoers", "not allowed to", "may not run sudo"]) {
         return refusal(format!(
@@ -244,6 +243,19 @@ fn explain(become_: &Become, said: &str, password: bool, answered: bool) -> Refu
     }
     let said = if quote.is_empty() { "it ended without a word".to_owned() } else { quote };
     refusal(format!("{method} to {user} failed: {said}"))
+}
+
+fn expired(become_: &Become, said: &str) -> Option<Refusal> {
+    let low = said.to_lowercase();
+    let words =
+        ["expired", "password change required", "required to change", "reset your password", "change your password"];
+    words.iter().any(|w| low.contains(w)).then(|| {
+        refusal(format!(
+            "the account or its password has expired; log in once and renew it. {}: {}",
+            become_.method,
+            last_lines(&said.replace(PROMPT, ""))
+        ))
+    })
 }
 
 fn needs_password(become_: &Become) -> Refusal {

@@ -20,9 +20,9 @@ use super::{Kit, place};
 use crate::action::host_call::Hosts;
 use crate::action::wire::{Frame, FromAgent, ToAgent, VERSION};
 
-/// How long an agent stays that still owes the engine a result: long enough for an operator who comes back in the
-/// morning to learn what became of the night's last step.
-const OWING: Duration = Duration::from_secs(24 * 3600);
+/// An agent that still owes the engine a result stays this many times as long: four hours, for an operator who comes
+/// back in the morning to learn what became of the night's last step.
+const OWING: u32 = 16;
 
 /// The user at the other end of a socket.
 pub fn peer(stream: &UnixStream) -> io::Result<u32> {
@@ -106,7 +106,7 @@ impl<H: Hosts> Server<H> {
             if busy || self.desk.outbox.is_connected() {
                 alone_since = Instant::now();
             }
-            let patience = if self.desk.owes() { idle.max(OWING) } else { idle };
+            let patience = if self.desk.owes() { idle * OWING } else { idle };
             if alone_since.elapsed() >= patience {
                 break;
             }

@@ -22,6 +22,7 @@ pub enum LinkError {
         "the host key of {host} is not known: run `{command}`, compare the fingerprint it shows with the host's own, and answer yes"
     )]
     HostKeyUnknown { host: String, command: String },
+    /// `offered` is the fingerprint that the host shows, `known` the fingerprint and place of the one on record.
     #[error(
         "the host key of {host} has CHANGED: it was reinstalled, or somebody is in between. It shows {}{}. If that is the \
          host's own, forget the old one with `{command}`", 
@@ -64,10 +65,9 @@ pub(super) fn from_ssh(target: &Target, said: &str) -> LinkError {
         let offered = (lines.iter().skip_while(|l| !l.starts_with("The fingerprint for the")).nth(1))
             .map(|l| l.trim_end_matches('.').to_owned());
         let offending = said.split_once("Offending ").and_then(|(_, rest)| rest.lines().next());
-        let file = offending.and_then(|l| l.split_once(" in ")).and_then(|(_, at)| at.trim().rsplit_once(':'));
-        let known = offending
-            .and_then(|l| Some(format!("{} key at {}", l.split_once(" key")?.0, l.split_once(" in ")?.1.trim())));
-        let file = file.map(|(file, _)| format!(" -f '{file}'")).unwrap_or_default();
+        let known = offending.and_then(|l| l.split_once(" in ")).map(|(_, place)| place.trim().to_owned());
+        let file = known.as_deref().and_then(|place| place.rsplit_once(':'));
+        let file = file.map(|(file, _line)| format!(" -f '{file}'")).unwrap_or_default();
         let command = format!("ssh-keygen{file} -R '{}'", target.spelled());
         return LinkError::HostKeyChanged { host, offered, known, command };
     }
@@ -126,7 +126,7 @@ mod tests {
             Host key for [c0]:2222 has changed and you have requested strict checking.\nHost key verification failed.\n";
         let LinkError::HostKeyChanged { offered, known, command, .. } = from_ssh(&target(), said) else { panic!() };
         assert_eq!(offered.as_deref(), Some("SHA256:abc"));
-        assert_eq!(known.as_deref(), Some("ED25519 key at /home/ops/.ssh/known_hosts:7"));
+        assert_eq!(known.as_deref(), Some("/home/ops/.ssh/known_hosts:7"));
         assert_eq!(command, "ssh-keygen -f '/home/ops/.ssh/known_hosts' -R '[c0]:2222'");
     }
 

@@ -79,7 +79,7 @@ impl Master {
                 Some(tail) => tail.ended(Duration::from_secs(1)).await,
                 None => String::new(),
             };
-            return Err(from_ssh(target, &said));
+            return Err(with_known_key(target, from_ssh(target, &said)).await);
         }
         let session = Arc::new(Session::resume_mux(control.into_boxed_path(), None));
         Ok(Master { session, host: target.host.clone(), _dir: dir })
@@ -115,6 +115,17 @@ impl Master {
         // A handle of its own, as channels may still hold the other. One that is gone already is as good.
         let _ = Session::resume_mux(self.session.control_socket().into(), None).close().await;
     }
+}
+
+/// For a changed host key the fingerprint of the known one, which ssh does not tell.
+async fn with_known_key(target: &Target, error: LinkError) -> LinkError {
+    let LinkError::HostKeyChanged { host, offered, known: Some(place), command } = error else { return error };
+    let file = place.rsplit_once(':').map_or(place.as_str(), |(file, _line)| file);
+    let listed = Command::new("ssh-keygen").args(["-l", "-F", &target.spelled(), "-f", file]).output().await;
+    let listed = listed.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
+    let print = listed.split_whitespace().find(|w| w.starts_with("SHA256:"));
+    let known = Some(print.map_or(format!("the one at {place}"), |p| format!("{p} at {place}")));
+    LinkError::HostKeyChanged { host, offered, known, command }
 }
 
 /// An error with its causes, as the crate's own text names the first alone.

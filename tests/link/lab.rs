@@ -130,6 +130,16 @@ impl Lab {
         }
     }
 
+    /// The same with a word that only this ssh has on its command line.
+    pub fn marked_target(&self) -> (Target, String) {
+        let mark = self.dir.join(format!("known-{}-marked", self.run()));
+        fs::copy(self.dir.join("known_hosts"), &mark).unwrap();
+        let mut target = self.target();
+        let mark = mark.display().to_string();
+        target.ssh_args[3] = format!("UserKnownHostsFile={mark}");
+        (target, mark)
+    }
+
     /// A link of a run of its own.
     pub async fn link(&self) -> Link {
         self.connector(&self.run()).open(&self.target()).await.unwrap()

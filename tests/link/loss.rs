@@ -1,8 +1,276 @@
-use crate::lab::Lab;
+//! Links that are lost, runs that are killed, agents that are gone: nothing is run twice, and what happened is known.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
 use libtest_mimic::Trial;
-pub fn trials(_lab: &'static Lab) -> Vec<Trial> {
-    vec![]
+use stx_upgrade::action::wire::{Frame, FromAgent, ToAgent, VERSION};
+use stx_upgrade::connection::{Connector, Kind, Known, LinkError, Reattached, Target};
+
+use crate::calls::stdout;
+use crate::lab::{FREE, Lab, PLAIN, call, kill, parent, processes, sh, soon};
+use crate::{trial, with_users};
+
+pub fn trials(lab: &'static Lab) -> Vec<Trial> {
+    vec![
+        trial("a cut link comes back, and the work went on", lab, cut),
+        trial("the same when ssh dies here", lab, master_killed),
+        trial("a killed run's attempts are known to the next", lab, run_killed),
+        trial("a killed agent is known to be gone", lab, agent_killed),
+        trial("the later of two engines is served", lab, two_engines),
+        trial("another version and another run are refused", lab, refused),
+        trial("content that was asked for is sent after a cut", lab, content_after_cut),
+        trial("what a killed agent left is swept", lab, swept),
+        with_users("another user is refused", lab, other_user),
+    ]
 }
-pub fn runner(_: &[std::ffi::OsString]) -> std::process::ExitCode {
-    std::process::ExitCode::FAILURE
+
+/// The process of sshd that serves a run's link.
+fn session_of(run: &str) -> u32 {
+    parent(processes(&["agent attach", run])[0])
+}
+
+async fn cut(lab: &'static Lab) {
+    let run = lab.run();
+    let link = lab.connector(&run).open(&lab.target()).await.unwrap();
+    let file = format!("/tmp/stx-link-{run}");
+    let line = sh(&format!("echo ran >>{file}; sleep 1; echo done; cat {file}; rm {file}"));
+    let calling = {
+        let l = link.clone();
+        tokio::spawn(async move { l.call(5, &line, None).await })
+    };
+    soon("its start", || std::path::Path::new(&file).exists()).await;
+    kill(session_of(&run));
+    let lost = calling.await.unwrap();
+    assert!(matches!(lost, Err(LinkError::Lost { sent: true, .. })), "{lost:?}");
+    let not_sent = link.call(6, &sh("true"), None).await;
+    assert!(matches!(not_sent, Err(LinkError::Lost { sent: false, .. })), "{not_sent:?}");
+
+    assert_eq!(link.reattach(Duration::from_secs(20)).await.unwrap(), Reattached::SameAgent);
+    assert_eq!(link.ask(6).await.unwrap(), Known::NeverSeen);
+    assert_eq!(link.ask(5).await.unwrap(), Known::Running);
+    let done = link.follow(5, None).await.unwrap();
+    assert_eq!(stdout(&done.outcome), "done\nran\n");
+    link.bye().await;
+}
+
+async fn master_killed(lab: &'static Lab) {
+    let (target, mark) = lab.marked_target();
+    let link = lab.connector(&lab.run()).open(&target).await.unwrap();
+    let line = sh("sleep 1; echo done");
+    let calling = {
+        let l = link.clone();
+        tokio::spawn(async move { l.call(1, &line, None).await })
+    };
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let masters = processes(&["ssh", &mark]);
+    assert_eq!(masters.len(), 1);
+    kill(masters[0]);
+    assert!(calling.await.unwrap().is_err());
+    assert_eq!(link.reattach(Duration::from_secs(20)).await.unwrap(), Reattached::SameAgent);
+    assert_eq!(stdout(&link.follow(1, None).await.unwrap().outcome), "done\n");
+    link.bye().await;
+}
+
+/// The run that is killed: starts a call over a link of the kind and says so.
+pub fn runner(args: &[std::ffi::OsString]) -> ExitCode {
+    let [run, known, key, port, user] = [0, 1, 2, 3, 4].map(|i| args[i].to_str().unwrap().to_owned());
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let target = if user.is_empty() {
+            Target { kind: Kind::Local, ..Target::new("localhost") }
+        } else {
+            Target {
+                address: "127.0.0.1".into(),
+                port: port.parse().ok(),
+                user: Some(user),
+                key_file: Some(key.into()),
+                ssh_args: ["-F", "none", "-o", &known].map(str::to_owned).to_vec(),
+                ..Target::new("c0")
+            }
+        };
+        let link =
+            Connector::with_program(run, Arc::new(()), std::env::current_exe().unwrap(), Duration::from_secs(60))
+                .open(&target)
+                .await
+                .unwrap();
+        let calling = {
+            let l = link.clone();
+            tokio::spawn(async move { l.call(1, &sh("sleep 1; echo $$"), None).await })
+        };
+        println!("started");
+        let _ = calling.await;
+        let _ = tokio::time::sleep(Duration::from_secs(60)).await;
+    });
+    ExitCode::FAILURE
+}
+
+async fn run_killed(lab: &'static Lab) {
+    for target in [lab.target(), Target { kind: Kind::Local, ..Target::new("localhost") }] {
+        let run = lab.run();
+        let mut first = Command::new(std::env::current_exe().unwrap())
+            .arg("runner")
+            .args([&run, &lab.target().ssh_args[3]])
+            .arg(lab.dir.join("user"))
+            .args([lab.port.to_string(), target.user.clone().unwrap_or_default()])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(first.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "started\n");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        first.kill().unwrap();
+        first.wait().unwrap();
+
+        let link = lab.connector(&run).open(&target).await.unwrap();
+        assert_eq!(link.ask(1).await.unwrap(), Known::Running);
+        let done = link.follow(1, None).await.unwrap();
+        assert_eq!(link.ask(1).await.unwrap(), Known::Done(done));
+        link.bye().await;
+        soon("the end of its agent", || processes(&["agent", &run]).is_empty()).await;
+    }
+}
+
+async fn agent_killed(lab: &'static Lab) {
+    let run = lab.run();
+    let link = lab.connector(&run).open(&lab.target()).await.unwrap();
+    let calling = {
+        let l = link.clone();
+        tokio::spawn(async move { l.call(1, &sh("sleep 30"), None).await })
+    };
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    kill(link.welcome().pid);
+    assert!(matches!(calling.await.unwrap(), Err(LinkError::Lost { sent: true, .. })));
+    assert_eq!(link.reattach(Duration::from_secs(20)).await.unwrap(), Reattached::NewAgent);
+    assert_eq!(link.ask(1).await.unwrap(), Known::NeverSeen);
+    link.bye().await;
+}
+
+async fn two_engines(lab: &'static Lab) {
+    let run = lab.run();
+    let first = lab.connector(&run).open(&lab.target()).await.unwrap();
+    first.call(1, &sh("echo one"), None).await.unwrap();
+    let second = lab.connector(&run).open(&lab.target()).await.unwrap();
+    assert_eq!(first.welcome(), second.welcome());
+    assert!(matches!(second.ask(1).await.unwrap(), Known::Done(_)));
+    soon("the first link's end", || !first.is_up()).await;
+    assert!(first.call(2, &sh("true"), None).await.is_err());
+    first.close().await;
+    assert!(second.call(2, &sh("true"), None).await.is_ok());
+    second.bye().await;
+}
+
+/// Says something to a run's socket and gives the answer.
+fn say(lab: &Lab, run: &str, message: &ToAgent) -> Option<FromAgent> {
+    let mut stream = std::os::unix::net::UnixStream::connect(lab.run_dir(run).join("socket")).unwrap();
+    std::io::Write::write_all(&mut stream, &Frame::message(message).unwrap().encode()).unwrap();
+    Frame::read(&mut stream).ok().flatten().and_then(|f| f.parse().ok())
+}
+
+async fn refused(lab: &'static Lab) {
+    let run = lab.run();
+    let link = lab.connector(&run).open(&lab.target()).await.unwrap();
+    let hello = |version, run: &str| ToAgent::Hello { version, run: run.to_owned() };
+    let Some(FromAgent::Refused { why }) = say(lab, &run, &hello(VERSION + 1, &run)) else { panic!() };
+    assert!(why.contains(&format!("version {}", VERSION + 1)), "{why}");
+    assert!(matches!(say(lab, &run, &hello(VERSION, "another")), Some(FromAgent::Refused { .. })));
+    assert!(matches!(say(lab, &run, &ToAgent::Bye), Some(FromAgent::Refused { .. })));
+    assert!(link.call(1, &sh("true"), None).await.is_ok(), "the engine that is served is not disturbed");
+    link.bye().await;
+}
+
+async fn content_after_cut(lab: &'static Lab) {
+    // The content comes only after the link was cut once.
+    struct Late(Vec<u8>, std::sync::atomic::AtomicBool);
+    impl stx_upgrade::connection::Blobs for Late {
+        fn find(&self, _: &str) -> Option<stx_upgrade::connection::Content> {
+            use stx_upgrade::connection::Content;
+            let late = self.1.load(std::sync::atomic::Ordering::SeqCst);
+            if !late {
+                for _ in 0..200 {
+                    std::thread::sleep(Duration::from_millis(50));
+                    if self.1.load(std::sync::atomic::Ordering::SeqCst) {
+                        break;
+                    }
+                }
+            }
+            Some(Content::Bytes(self.0.clone().into()))
+        }
+    }
+    let blobs = Arc::new(Late(b"late".to_vec(), Default::default()));
+    let run = lab.run();
+    let link = lab.connector_with(&run, blobs.clone(), Duration::from_secs(60)).open(&lab.target()).await.unwrap();
+    let dest = format!("/var/tmp/stx-link-{run}");
+    let put = call("put", stx_upgrade::dict! {"sha256" => crate::calls::digest(b"late"), "dest" => dest.as_str()});
+    let calling = {
+        let l = link.clone();
+        tokio::spawn(async move { l.call(1, &put, None).await })
+    };
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    kill(session_of(&run));
+    assert!(calling.await.unwrap().is_err());
+    blobs.1.store(true, std::sync::atomic::Ordering::SeqCst);
+    link.reattach(Duration::from_secs(20)).await.unwrap();
+    let done = link.follow(1, None).await.unwrap();
+    assert!(done.outcome.changed, "{done:?}");
+    link.call(2, &sh(&format!("rm {dest}")), None).await.unwrap();
+    link.bye().await;
+}
+
+async fn swept(lab: &'static Lab) {
+    let run = lab.run();
+    let link = lab.connector(&run).open(&lab.target()).await.unwrap();
+    kill(link.welcome().pid);
+    soon("the link's end", || !link.is_up()).await;
+    link.close().await;
+    assert!(lab.run_dir(&run).exists());
+    let next = lab.link().await;
+    assert!(!lab.run_dir(&run).exists());
+    next.bye().await;
+}
+
+async fn other_user(lab: &'static Lab) {
+    let run = lab.run();
+    let link = lab.connector(&run).open(&lab.target()).await.unwrap();
+    // The directories do not let another user near the socket; the agent itself is asked with them opened.
+    let stranger = lab.connector(&lab.run()).open(&lab.target_as(FREE)).await.unwrap();
+    let look = sh(&format!("ls {}", lab.run_dir(&run).display()));
+    let denied = stranger.call(1, &look, None).await.unwrap();
+    assert!(denied.outcome.data.get("stderr").unwrap().as_str().unwrap().contains("denied"), "{denied:?}");
+    stranger.bye().await;
+
+    let open = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    };
+    let socket = lab.run_dir(&run).join("socket");
+    for dir in socket.ancestors().skip(1).take_while(|d| d.starts_with(&lab.dir)) {
+        open(dir, 0o755);
+    }
+    open(&socket, 0o777);
+    let uid = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(lab.dir.join("home").join(PLAIN)).unwrap());
+    let program = lab.dir.join(format!("stranger-{run}"));
+    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let out =
+        std::os::unix::process::CommandExt::uid(Command::new(&program).arg("stranger").arg(&socket).arg(&run), uid)
+            .output()
+            .unwrap();
+    let said = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(said.contains("serves user"), "{said} {out:?}");
+    assert!(link.call(1, &sh("true"), None).await.is_ok());
+    link.bye().await;
+}
+
+/// The other user: says hello to a socket and prints the answer.
+pub fn stranger(args: &[std::ffi::OsString]) -> ExitCode {
+    let mut stream = std::os::unix::net::UnixStream::connect(&args[0]).unwrap();
+    let hello = ToAgent::Hello { version: VERSION, run: args[1].to_str().unwrap().to_owned() };
+    // It may be refused, and the stream closed, before it has said anything.
+    let _ = std::io::Write::write_all(&mut stream, &Frame::message(&hello).unwrap().encode());
+    if let Some(FromAgent::Refused { why }) = Frame::read(&mut stream).unwrap().and_then(|f| f.parse().ok()) {
+        println!("{why}");
+    }
+    ExitCode::SUCCESS
 }
