@@ -16,7 +16,7 @@ mod blobs;
 mod desk;
 mod elevate;
 mod outbox;
-mod place;
+pub(crate) mod place;
 mod server;
 mod worker;
 

@@ -134,6 +134,31 @@ pub fn sweep() {
     }
 }
 
+/// A private temporary directory in the first of these places that has room for it, named by this process, so that the
+/// next one can sweep what was left by one that was killed.
+pub fn temporary(places: impl IntoIterator<Item = PathBuf>) -> io::Result<tempfile::TempDir> {
+    let mut last = io::Error::other("no place for a temporary directory");
+    for place in places {
+        for entry in fs::read_dir(&place).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let pid = name.to_str().and_then(|n| n.strip_prefix("stx-upgrade-pid")?.split('-').next());
+            let dead = pid.is_some_and(|p| p.parse::<u32>().is_ok() && !Path::new("/proc").join(p).exists());
+            if dead && fs::symlink_metadata(entry.path()).is_ok_and(|m| m.uid() == geteuid().as_raw()) {
+                remove(&entry.path());
+            }
+        }
+        let made = tempfile::Builder::new()
+            .prefix(&format!("stx-upgrade-pid{}-", std::process::id()))
+            .permissions(fs::Permissions::from_mode(0o700))
+            .tempdir_in(&place);
+        match made {
+            Ok(dir) => return Ok(dir),
+            Err(e) => last = e,
+        }
+    }
+    Err(last)
+}
+
 /// Removes a file or a tree of ours; what is not there is no error, and nothing is left to do about any other.
 pub fn remove(path: &Path) {
     let _ = match fs::symlink_metadata(path) {

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ChildStdin;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -146,6 +146,13 @@ impl Workers {
     }
 }
 
+/// A file on its way from a worker to the engine.
+struct Sending {
+    /// The engine's connection that it is for.
+    connection: u64,
+    end: Sender<Result<(), String>>,
+}
+
 /// One worker.
 pub struct Worker {
     user: String,
@@ -153,7 +160,7 @@ pub struct Worker {
     /// Calls at work there, and where their results go.
     pending: Mutex<HashMap<Attempt, Sender<Outcome>>>,
     /// The file that it is sending.
-    file: Mutex<Option<(u64, Sender<Result<(), String>>)>>,
+    file: Mutex<Option<Sending>>,
     layer: Mutex<Option<Sender<serde_json::Value>>>,
     /// Set when it has ended.
     ended: crate::action::host_call::Cancel,
@@ -233,7 +240,7 @@ impl Worker {
     /// Has a file sent to the engine, which `connection` names; the caller has the turn.
     pub fn fetch(&self, attempt: Attempt, path: String, connection: u64) -> Result<(), String> {
         let (end, ended) = channel();
-        *lock(&self.file) = Some((connection, end));
+        *lock(&self.file) = Some(Sending { connection, end });
         self.send(&ToAgent::Fetch { attempt, path, become_: None })?;
         ended.recv().unwrap_or_else(|_| Err(self.gone()))
     }
@@ -283,7 +290,7 @@ impl Worker {
 
     /// A part of a file, on its way to the engine; dropped if that is gone.
     fn pass_on<H: Hosts>(&self, frame: Frame, desk: &Desk<H>) {
-        let connection = lock(&self.file).as_ref().map(|(connection, _)| *connection);
+        let connection = lock(&self.file).as_ref().map(|s| s.connection);
         if let Some(connection) = connection
             && desk.outbox.bulk(connection, frame).is_err()
         {
@@ -292,8 +299,8 @@ impl Worker {
     }
 
     fn file_done(&self, end: Result<(), String>) {
-        if let Some((_, waiting)) = lock(&self.file).take() {
-            let _ = waiting.send(end);
+        if let Some(sending) = lock(&self.file).take() {
+            let _ = sending.end.send(end);
         }
     }
 
@@ -334,10 +341,7 @@ impl Worker {
 /// The role `agent worker`: a desk at the end of a pipe. It ends with the pipe, and what is at work with it.
 pub fn serve<H: Hosts>(run: &str, kit: Kit<H>) -> io::Result<()> {
     nix::sys::prctl::set_dumpable(false)?;
-    let dir = (["/var/tmp", "/tmp", "/dev/shm"].iter())
-        .find_map(|d| tempfile::Builder::new().prefix("stx-upgrade-").tempdir_in(d).ok())
-        .ok_or_else(|| io::Error::other("no directory for temporary files"))?;
-    place::own_dir(dir.path(), 0o700)?;
+    let dir = place::temporary(["/var/tmp", "/tmp", "/dev/shm"].map(PathBuf::from))?;
     let desk = Desk::open(kit, dir.path(), run)?;
     desk.greet(1);
     let writer = desk.clone();

@@ -2,31 +2,26 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
-use std::process::Stdio;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use sha2::{Digest, Sha256};
-use tokio::io::AsyncWriteExt;
 use tokio::sync::{mpsc, oneshot};
 
-use super::channel::{Channel, Tail, Writer, read_frame};
+use super::Connector;
+use super::channel::{Channel, read_frame};
 use super::error::LinkError;
+use super::open::attach;
 use super::ssh::Master;
-use super::target::{Kind, Target};
-use super::transfer::{self, Fetched};
-use super::{Connector, upload};
+use super::target::Target;
+use super::transfer::{self, Fetched, FilePart};
+use super::writer::{Out, write};
 use crate::action::module::{Become, Call};
-use crate::action::wire::{Attempt, Frame, FromAgent, ToAgent, VERSION, Welcome};
+use crate::action::wire::{Attempt, Frame, FromAgent, ToAgent, Welcome};
 use crate::model::event::Wait;
 use crate::model::outcome::Outcome;
 use crate::model::secret::Secret;
 
-/// Acknowledgements wait this long for a message that they can travel with.
-const LAZY: Duration = Duration::from_millis(500);
-
-/// How long the agent may take for its first word, and to leave.
-const GREETING: Duration = Duration::from_secs(30);
+/// How long the agent may take to leave.
 const LEAVING: Duration = Duration::from_secs(5);
 
 /// A link. Clones share it.
@@ -78,25 +73,11 @@ impl Drop for Up {
     }
 }
 
-/// What the writing task is told.
-pub(super) enum Out {
-    Frame(Vec<u8>),
-    /// There are acknowledgements.
-    Lazy,
-}
-
 struct Waiter {
     answer: oneshot::Sender<Known>,
     progress: Option<mpsc::UnboundedSender<Tidings>>,
     /// Whether "running" and "never seen" are answers too.
     any: bool,
-}
-
-enum FilePart {
-    Begin { mode: u32 },
-    Bytes(Vec<u8>),
-    End { sha256: String },
-    Failed(String),
 }
 
 /// What a call came to.
@@ -109,6 +90,8 @@ pub struct Done {
 
 /// What the agent knows of an attempt.
 #[derive(Clone, Debug, PartialEq)]
+// One at a time, moved and not kept: a box would only cost an allocation per call.
+#[allow(clippy::large_enum_variant)]
 pub enum Known {
     Done(Done),
     /// At work; [`Link::follow`] waits for its end.
@@ -256,42 +239,18 @@ impl Link {
         become_: Option<&Become>,
         to: &Path,
     ) -> Result<Fetched, LinkError> {
-        let failed = |why: String| LinkError::File { host: self.host(), why };
-        let local = |e: std::io::Error| failed(format!("{} on this machine: {e}", to.display()));
-        let dir = to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let part = tempfile::Builder::new().prefix(".stx-upgrade-").tempfile_in(dir).map_err(local)?;
-        let mut file = tokio::fs::File::from_std(part.reopen().map_err(local)?);
-        let (parts, mut coming) = mpsc::channel(4);
+        let (parts, coming) = mpsc::channel(4);
         {
             let mut state = self.state();
             let message = ToAgent::Fetch { attempt, path: path.to_owned(), become_: become_.cloned() };
             self.send(&state, &message)?;
             state.fetching.insert(attempt, parts);
         }
-        let mut fetched = Fetched { size: 0, sha256: String::new(), mode: 0o600 };
-        let mut digest = Sha256::new();
-        loop {
-            match coming.recv().await {
-                Some(FilePart::Begin { mode }) => fetched.mode = mode,
-                Some(FilePart::Bytes(bytes)) => {
-                    digest.update(&bytes);
-                    fetched.size += bytes.len() as u64;
-                    file.write_all(&bytes).await.map_err(local)?;
-                }
-                Some(FilePart::End { sha256 }) => {
-                    fetched.sha256 = hex::encode(digest.finalize());
-                    if fetched.sha256 != sha256 {
-                        return Err(failed(format!("{path} did not come whole; fetch it again")));
-                    }
-                    break;
-                }
-                Some(FilePart::Failed(why)) => return Err(failed(why)),
-                None => return Err(self.lost(true)),
-            }
+        match transfer::receive(coming, path, to).await {
+            Ok(Some(fetched)) => Ok(fetched),
+            Ok(None) => Err(self.lost(true)),
+            Err(why) => Err(LinkError::File { host: self.host(), why }),
         }
-        file.sync_all().await.map_err(local)?;
-        part.persist(to).map_err(|e| local(e.error))?;
-        Ok(fetched)
     }
 
     /// Brings a lost link back, trying until `patience` is over: the host may reboot meanwhile. Errors that trying again
@@ -395,7 +354,9 @@ impl Link {
         let number = state.channel;
         // The tasks do not keep the link alive: dropping its last clone ends them, and the channel.
         let weak = Arc::downgrade(&self.0);
-        let writer = tokio::spawn(write(weak.clone(), stdin, urgents, bulks));
+        let durable = weak.clone();
+        let durable = move || durable.upgrade().map(|link| std::mem::take(&mut Link(link).state().durable));
+        let writer = tokio::spawn(write(durable, stdin, urgents, bulks));
         let reader = tokio::spawn(async move {
             let _keep = keep;
             let why = loop {
@@ -540,109 +501,5 @@ impl Link {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Writes what comes, messages first; all that waits goes out in one write, acknowledgements with it.
-async fn write(
-    link: Weak<Inner>,
-    mut stdin: Writer,
-    mut urgents: mpsc::UnboundedReceiver<Out>,
-    mut bulks: mpsc::Receiver<Out>,
-) {
-    let mut lazy: Option<tokio::time::Instant> = None;
-    loop {
-        let patience = tokio::time::sleep_until(lazy.unwrap_or_else(tokio::time::Instant::now));
-        let first = tokio::select! {
-            biased;
-            Some(out) = urgents.recv() => out,
-            Some(out) = bulks.recv() => out,
-            () = patience, if lazy.is_some() => Out::Frame(Vec::new()),
-            else => return,
-        };
-        let Out::Frame(frame) = first else {
-            lazy.get_or_insert_with(|| tokio::time::Instant::now() + LAZY);
-            continue;
-        };
-        let attempts = match link.upgrade().map(Link) {
-            Some(link) => std::mem::take(&mut link.state().durable),
-            None => return,
-        };
-        lazy = None;
-        let mut lot = Vec::new();
-        if !attempts.is_empty()
-            && let Ok(acknowledge) = Frame::message(&ToAgent::Acknowledge { attempts })
-        {
-            lot = acknowledge.encode();
-        }
-        lot.extend(frame);
-        while let Ok(out) = urgents.try_recv() {
-            match out {
-                Out::Frame(frame) => lot.extend(frame),
-                Out::Lazy => lazy = Some(tokio::time::Instant::now() + LAZY),
-            }
-        }
-        // A link that takes nothing is noticed by the reader.
-        if stdin.write_all(&lot).await.is_err() || stdin.flush().await.is_err() {
-            return;
-        }
-    }
-}
-
-/// Connects as far as need be, starts or finds the agent, and takes its welcome.
-async fn attach(
-    connector: &Connector,
-    target: &Target,
-    master: &mut Option<Master>,
-) -> Result<(Channel, Welcome), LinkError> {
-    let shared = &connector.0;
-    let mut channel = match target.kind {
-        Kind::Local => start_here(connector, target)?,
-        Kind::Ssh => {
-            let open = match master.take() {
-                Some(open) => open,
-                None => Master::open(target, &shared.program.path).await?,
-            };
-            let open = master.insert(open);
-            upload::attach(open, &target.host, &shared.program, &shared.run, shared.idle).await?
-        }
-    };
-    let host = || target.host.clone();
-    let first = match tokio::time::timeout(GREETING, read_frame(&mut channel.stdout)).await {
-        Ok(Ok(Some(frame))) => frame.parse(),
-        Ok(Ok(None)) => {
-            let said = channel.stderr.ended(Duration::from_secs(1)).await;
-            let why = format!("the agent ended without a word: {}", said.trim());
-            return Err(LinkError::Broken { host: host(), why });
-        }
-        Ok(Err(e)) => Err(e),
-        Err(_) => {
-            return Err(LinkError::TimedOut { host: host(), what: "its agent does not speak".into(), after: GREETING });
-        }
-    };
-    match first {
-        Ok(FromAgent::Welcome(welcome)) if welcome.version == VERSION => Ok((channel, welcome)),
-        Ok(FromAgent::Refused { why }) => Err(LinkError::Refused { host: host(), why }),
-        Ok(_) => Err(LinkError::Broken { host: host(), why: "its agent does not begin with a welcome".into() }),
-        Err(e) => Err(LinkError::Broken { host: host(), why: format!("its agent does not speak as one of ours: {e}") }),
-    }
-}
-
-/// The agent of this machine: the same process at the far end of a pipe, which outlives this one just the same.
-fn start_here(connector: &Connector, target: &Target) -> Result<Channel, LinkError> {
-    let shared = &connector.0;
-    let failed = |why: String| LinkError::Broken { host: target.host.clone(), why };
-    let mut child = tokio::process::Command::new(&shared.program.path)
-        .args(["agent", "attach", &shared.run, &shared.idle.as_secs().to_string()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        // Ctrl-C on the terminal is for the run to handle.
-        .process_group(0)
-        .spawn()
-        .map_err(|e| failed(format!("{} cannot be started: {e}", shared.program.path.display())))?;
-    match (child.stdin.take(), child.stdout.take(), child.stderr.take()) {
-        (Some(stdin), Some(stdout), Some(stderr)) => Ok(Channel::new(stdin, stdout, Tail::of(stderr), child)),
-        _ => Err(failed("a child without pipes".to_owned())),
     }
 }

@@ -10,11 +10,13 @@ pub mod askpass;
 mod channel;
 mod error;
 mod link;
+mod open;
 mod shell;
 mod ssh;
 mod target;
 mod transfer;
 mod upload;
+mod writer;
 
 use std::path::PathBuf;
 use std::sync::Arc;

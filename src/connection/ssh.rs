@@ -4,8 +4,6 @@
 //! The master is started here and not by the crate, which knows no passwords. It ends with the link; if this process
 //! is killed, its last channel closes and it ends by itself a few seconds later.
 
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -144,16 +142,7 @@ pub(super) fn causes(error: &dyn std::error::Error) -> String {
 fn short_dir() -> std::io::Result<TempDir> {
     let places =
         [std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from), Some(std::env::temp_dir()), Some("/tmp".into())];
-    let mut last = std::io::Error::other("no place for a control socket");
-    for place in places.into_iter().flatten().filter(|p| p.is_absolute() && p.as_os_str().len() <= 60) {
-        let made = tempfile::Builder::new()
-            .prefix("stx-upgrade-")
-            .permissions(Permissions::from_mode(0o700))
-            .tempdir_in(place);
-        match made {
-            Ok(dir) => return Ok(dir),
-            Err(e) => last = e,
-        }
-    }
-    Err(last)
+    crate::agent::place::temporary(
+        places.into_iter().flatten().filter(|p| p.is_absolute() && p.as_os_str().len() <= 60),
+    )
 }

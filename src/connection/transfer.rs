@@ -4,10 +4,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio::io::AsyncReadExt;
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
-use super::link::Out;
+use super::writer::Out;
 use crate::action::wire::{Frame, ToAgent};
 
 /// Bytes in one frame.
@@ -39,6 +40,50 @@ pub struct Fetched {
     pub sha256: String,
     /// Permission bits that it has on the host.
     pub mode: u32,
+}
+
+/// What the agent sends of a file.
+pub(super) enum FilePart {
+    Begin { mode: u32 },
+    Bytes(Vec<u8>),
+    End { sha256: String },
+    Failed(String),
+}
+
+/// Takes a file in and puts it in place as a whole. `None`: the link ended first.
+pub(super) async fn receive(
+    mut coming: mpsc::Receiver<FilePart>,
+    path: &str,
+    to: &Path,
+) -> Result<Option<Fetched>, String> {
+    let local = |e: io::Error| format!("{} on this machine: {e}", to.display());
+    let dir = to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let part = tempfile::Builder::new().prefix(".stx-upgrade-").tempfile_in(dir).map_err(local)?;
+    let mut file = tokio::fs::File::from_std(part.reopen().map_err(local)?);
+    let mut fetched = Fetched { size: 0, sha256: String::new(), mode: 0o600 };
+    let mut digest = Sha256::new();
+    loop {
+        match coming.recv().await {
+            None => return Ok(None),
+            Some(FilePart::Begin { mode }) => fetched.mode = mode,
+            Some(FilePart::Bytes(bytes)) => {
+                digest.update(&bytes);
+                fetched.size += bytes.len() as u64;
+                file.write_all(&bytes).await.map_err(local)?;
+            }
+            Some(FilePart::End { sha256 }) => {
+                fetched.sha256 = hex::encode(digest.finalize());
+                if fetched.sha256 != sha256 {
+                    return Err(format!("{path} did not come whole; fetch it again"));
+                }
+                break;
+            }
+            Some(FilePart::Failed(why)) => return Err(why),
+        }
+    }
+    file.sync_all().await.map_err(local)?;
+    part.persist(to).map_err(|e| local(e.error))?;
+    Ok(Some(fetched))
 }
 
 /// Content as one lot of frames, if it is small enough to go ahead of a call.

@@ -139,7 +139,7 @@ async fn agent_killed(lab: &'static Lab) {
     let link = lab.connector(&run).open(&lab.target()).await.unwrap();
     let calling = {
         let l = link.clone();
-        tokio::spawn(async move { l.call(1, &sh("sleep 30"), None).await })
+        tokio::spawn(async move { l.call(1, &sh("sleep 3"), None).await })
     };
     tokio::time::sleep(Duration::from_millis(200)).await;
     kill(link.welcome().pid);
