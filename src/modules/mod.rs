@@ -20,6 +20,7 @@ pub mod shell_words;
 pub mod slurp;
 pub mod stat;
 pub mod tempfile;
+pub mod unarchive;
 
 use crate::action::module::Entry;
 
@@ -37,6 +38,7 @@ pub const ALL: &[Entry] = &[
     Entry::of::<slurp::Slurp>(),
     Entry::of::<stat::Stat>(),
     Entry::of::<tempfile::TempFile>(),
+    Entry::of::<unarchive::Unarchive>(),
 ];
 
 /// The module of a name, short or full.
