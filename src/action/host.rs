@@ -83,6 +83,8 @@ pub enum Effect {
     Wiped { keep: Vec<PathBuf> },
     /// A file with this content.
     File { path: PathBuf, content: Vec<u8>, mode: u32 },
+    /// A directory, made if it is not there; with this owner and group.
+    Dir { path: PathBuf, mode: u32, uid: u32, gid: u32 },
     /// A tree is again as it was before the wipe, as a restore makes it; `to` may be another place.
     Restored { from: PathBuf, to: PathBuf },
     /// A path is gone.

@@ -10,17 +10,27 @@ pub mod file;
 pub mod file_args;
 pub mod file_content;
 pub mod find;
+pub mod getent;
+pub mod group;
 pub mod host;
+pub mod hostname;
+pub mod ini_file;
+pub mod known_hosts;
 pub mod lineinfile;
 pub mod paths;
 pub mod ping;
 pub mod python_regex;
 pub mod replace;
+pub mod service;
+pub mod setup;
 pub mod shell_words;
 pub mod slurp;
 pub mod stat;
+pub mod systemd;
 pub mod tempfile;
 pub mod unarchive;
+pub mod user;
+pub mod wait_for;
 
 use crate::action::module::Entry;
 
@@ -32,13 +42,23 @@ pub const ALL: &[Entry] = &[
     Entry::of::<copy::Copy>(),
     Entry::of::<file::File>(),
     Entry::of::<find::Find>(),
+    Entry::of::<getent::Getent>(),
+    Entry::of::<group::Group>(),
+    Entry::of::<hostname::Hostname>(),
+    Entry::of::<ini_file::IniFile>(),
+    Entry::of::<known_hosts::KnownHosts>(),
     Entry::of::<lineinfile::LineInFile>(),
     Entry::of::<ping::Ping>(),
     Entry::of::<replace::Replace>(),
+    Entry::of::<service::Service>(),
+    Entry::of::<setup::Setup>(),
     Entry::of::<slurp::Slurp>(),
     Entry::of::<stat::Stat>(),
+    Entry::of::<systemd::Systemd>(),
     Entry::of::<tempfile::TempFile>(),
     Entry::of::<unarchive::Unarchive>(),
+    Entry::of::<user::User>(),
+    Entry::of::<wait_for::WaitFor>(),
 ];
 
 /// The module of a name, short or full.

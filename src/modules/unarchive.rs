@@ -329,7 +329,7 @@ impl<'a> Unpack<'a> {
         let mut archive = zip::ZipArchive::new(File::open(plain).map_err(broken)?).map_err(bad)?;
         for i in 0..archive.len().min(MOST_ENTRIES) {
             let mut file = archive.by_index(i).map_err(bad)?;
-            let name = file.name().to_owned();
+            let name = file.name().map_err(bad)?.into_owned();
             if !wanted(&name) {
                 continue;
             }
@@ -492,19 +492,19 @@ impl<'a> Unpack<'a> {
                 if newer {
                     return Ok(false);
                 }
-                let same = is(FileKind::File)
-                    && now.as_ref().is_some_and(|n| n.size == entry.size && n.modified as u64 == entry.modified)
-                    && same_content(host, &target, content)?;
-                if !same {
+                if is(FileKind::Directory) {
+                    return Err(Failure::new(format!("{} is a directory, in the archive a file", target.display())));
+                }
+                let alike = is(FileKind::File)
+                    && now.as_ref().is_some_and(|n| n.size == entry.size && n.modified as u64 == entry.modified);
+                if !alike {
+                    host.write(&target, content, Some(entry.mode))?;
+                    host.set_times(&target, None, Some(entry.modified as f64))?;
                     changed = true;
-                    if is(FileKind::Directory) {
-                        return Err(Failure::new(format!(
-                            "{} is a directory, in the archive a file",
-                            target.display()
-                        )));
-                    }
-                    // The comparison may have read some of it: it is opened anew.
-                    self.write(host, entry, &target)?;
+                } else if !same_content(host, &target, content)? {
+                    // The comparison has read some of it; such a file is rare.
+                    self.write_anew(host, entry, &target)?;
+                    changed = true;
                 }
             }
         }
@@ -515,7 +515,7 @@ impl<'a> Unpack<'a> {
     }
 
     /// Writes one file: the archive is read again up to it, so that nothing is held in memory.
-    fn write(&self, host: &mut dyn Act, entry: &Entry, target: &Path) -> Result<(), Failure> {
+    fn write_anew(&self, host: &mut dyn Act, entry: &Entry, target: &Path) -> Result<(), Failure> {
         let mut done = false;
         let name = entry.name.clone();
         self.each(host, &mut |host, again, content| {

@@ -271,6 +271,11 @@ impl Layer {
                 self.hold_dir(real::parent(path))?;
                 self.write(path, Body::Bytes(content.clone()), Some(*mode))
             }
+            Effect::Dir { path, mode, uid, gid } => {
+                let id = self.hold_dir(path)?;
+                self.change(id, |over| (over.mode, over.uid, over.gid) = (Some(*mode), Some(*uid), Some(*gid)));
+                Ok(())
+            }
             Effect::Gone(path) => match self.look(path, false)? {
                 Some(_) => self.remove(path),
                 None => Ok(()),
