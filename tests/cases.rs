@@ -304,6 +304,11 @@ fn every_case() {
     let mut failed = Vec::new();
     let mut count = 0;
     let mut folders: Vec<_> = fs::read_dir(&root).unwrap().map(|e| e.unwrap().path()).collect();
+    // The cases of templates and of StarlingX modules have runners of their own.
+    folders.retain(|f| {
+        let name = f.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        name != "templates" && !name.starts_with("stx_")
+    });
     folders.sort();
     for folder in folders {
         let mut cases: Vec<_> = fs::read_dir(&folder).unwrap().map(|e| e.unwrap().path()).collect();

@@ -30,7 +30,8 @@ impl Module for Getent {
     const DOC: &'static str = "Asks the host's databases with its own `getent`. Changes nothing.";
     const RETURNS: &'static [(&'static str, &'static str)] =
         &[("ansible_facts", "`getent_DATABASE`: the entries by their key, each a list of its other fields")];
-    const EXAMPLE: &'static str = "- getent:\n    database: passwd\n    key: root\n- debug:\n    var: ansible_facts.getent_passwd\n";
+    const EXAMPLE: &'static str =
+        "- getent:\n    database: passwd\n    key: root\n- debug:\n    var: ansible_facts.getent_passwd\n";
     type Args = Args;
 
     fn run(args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {

@@ -40,9 +40,15 @@ impl Module for Group {
     fn run(args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {
         let name = args.name.as_str();
         let found = accounts::local_groups(host.as_look())?.into_iter().find(|g| g.name == name);
-        let gid = args.gid.map(|g| u32::try_from(g).map_err(|_| Failure::new(format!("gid: {g} is too large")))).transpose()?;
+        let gid = args
+            .gid
+            .map(|g| u32::try_from(g).map_err(|_| Failure::new(format!("gid: {g} is too large"))))
+            .transpose()?;
         let done = |changed: bool, gid: Option<u32>| {
-            let o = Outcome::changed(changed).with("name", name).with("state", args.state.word()).with("system", args.system);
+            let o = Outcome::changed(changed)
+                .with("name", name)
+                .with("state", args.state.word())
+                .with("system", args.system);
             Ok(match gid {
                 Some(gid) => o.with("gid", gid),
                 None => o,
@@ -128,7 +134,6 @@ pub(super) fn free_id(system: bool, taken: impl Fn(u32) -> bool) -> u32 {
 pub(super) fn file_effect(host: &mut dyn Act, change: impl FnOnce(&mut Vec<Found>)) -> Result<Effect, HostError> {
     let mut groups = accounts::local_groups(host.as_look())?;
     change(&mut groups);
-    let lines: String =
-        groups.iter().map(|g| format!("{}:x:{}:{}\n", g.name, g.gid, g.members.join(","))).collect();
+    let lines: String = groups.iter().map(|g| format!("{}:x:{}:{}\n", g.name, g.gid, g.members.join(","))).collect();
     Ok(Effect::File { path: "/etc/group".into(), content: lines.into_bytes(), mode: 0o644 })
 }

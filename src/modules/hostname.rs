@@ -27,8 +27,10 @@ const RUNNING: &str = "/proc/sys/kernel/hostname";
 impl Module for Hostname {
     const NAMES: &'static [&'static str] = &["hostname", "ansible.builtin.hostname", "ansible.legacy.hostname"];
     const DOC: &'static str = "Sets the host's name in `/etc/hostname` and in the running kernel.";
-    const RETURNS: &'static [(&'static str, &'static str)] =
-        &[("name", "The name"), ("ansible_facts", "`ansible_hostname`, `ansible_nodename`, `ansible_fqdn`, `ansible_domain`")];
+    const RETURNS: &'static [(&'static str, &'static str)] = &[
+        ("name", "The name"),
+        ("ansible_facts", "`ansible_hostname`, `ansible_nodename`, `ansible_fqdn`, `ansible_domain`"),
+    ];
     const EXAMPLE: &'static str = "- hostname:\n    name: web01\n";
     type Args = Args;
 
@@ -53,7 +55,12 @@ impl Module for Hostname {
             let argv = if systemd { vec!["hostnamectl", "set-hostname", name] } else { vec!["hostname", name] };
             let done = host.run_expecting(&Command::new(argv), &[effect])?;
             if !done.success() {
-                return Err(Failure::new(format!("Command failed rc={}, out={}, err={}", done.rc, done.text(), done.error_text())));
+                return Err(Failure::new(format!(
+                    "Command failed rc={}, out={}, err={}",
+                    done.rc,
+                    done.text(),
+                    done.error_text()
+                )));
             }
             diff.note("hostname", running.unwrap_or_default(), name);
             changed = true;

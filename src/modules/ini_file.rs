@@ -51,10 +51,13 @@ arguments! {
 pub struct IniFile;
 
 impl Module for IniFile {
-    const NAMES: &'static [&'static str] = &["ini_file", "community.general.ini_file", "community.general.files.ini_file"];
+    const NAMES: &'static [&'static str] =
+        &["ini_file", "community.general.ini_file", "community.general.files.ini_file"];
     const DOC: &'static str = "Sets or removes options in INI files, line by line: comments and order stay.";
-    const RETURNS: &'static [(&'static str, &'static str)] = &[("path", "The file"), ("backup_file", "The copy that was kept")];
-    const EXAMPLE: &'static str = "- ini_file:\n    path: /etc/conf\n    section: drinks\n    option: fav\n    value: lemonade\n";
+    const RETURNS: &'static [(&'static str, &'static str)] =
+        &[("path", "The file"), ("backup_file", "The copy that was kept")];
+    const EXAMPLE: &'static str =
+        "- ini_file:\n    path: /etc/conf\n    section: drinks\n    option: fav\n    value: lemonade\n";
     type Args = Args;
 
     fn run(args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {
@@ -62,9 +65,12 @@ impl Module for IniFile {
         if args.follow {
             path = paths::real_path(host.as_look(), &path)?;
         }
-        let values: Vec<String> = args.value.clone().into_iter().chain(args.values.clone().unwrap_or_default()).collect();
+        let values: Vec<String> =
+            args.value.clone().into_iter().chain(args.values.clone().unwrap_or_default()).collect();
         if args.state == State::Present && args.option.is_some() && values.is_empty() && !args.allow_no_value {
-            return Err(Failure::new("Parameter 'value(s)' must be defined if state=present and allow_no_value=False."));
+            return Err(Failure::new(
+                "Parameter 'value(s)' must be defined if state=present and allow_no_value=False.",
+            ));
         }
         let before = read_existing(host.as_look(), &path)?;
         if before.is_none() && !args.create {
@@ -77,7 +83,8 @@ impl Module for IniFile {
         let msg = ini.edit(&values);
         let after: String = ini.lines.iter().map(|l| format!("{l}\n")).collect();
         let changed = ini.lines.iter().map(String::as_str).ne(text.lines());
-        let mut outcome = Outcome::changed(changed).msg(if changed { msg } else { "OK" }).with("path", path.display().to_string());
+        let mut outcome =
+            Outcome::changed(changed).msg(if changed { msg } else { "OK" }).with("path", path.display().to_string());
         if changed {
             let after = python_regex::to_bytes(&after);
             let edit = Edit {
@@ -122,7 +129,8 @@ impl Ini<'_> {
             None => 0,
             Some(name) => self.lines.iter().position(|l| section_of(l) == Some(name.trim()))? + 1,
         };
-        let end = self.lines[start..].iter().position(|l| section_of(l).is_some()).map_or(self.lines.len(), |e| start + e);
+        let end =
+            self.lines[start..].iter().position(|l| section_of(l).is_some()).map_or(self.lines.len(), |e| start + e);
         Some((start, end))
     }
 
@@ -238,9 +246,7 @@ impl Ini<'_> {
         let mut rest: Vec<String> = Vec::new();
         for value in wanted {
             let inactive = (start..end).find(|i| {
-                self.args.modify_inactive_option
-                    && self.value(&self.lines[*i], true).is_some()
-                    && !drop.contains(i)
+                self.args.modify_inactive_option && self.value(&self.lines[*i], true).is_some() && !drop.contains(i)
             });
             match inactive {
                 Some(i) => self.lines[i] = self.written(value),

@@ -35,10 +35,12 @@ arguments! {
 pub struct KnownHosts;
 
 impl Module for KnownHosts {
-    const NAMES: &'static [&'static str] = &["known_hosts", "ansible.builtin.known_hosts", "ansible.legacy.known_hosts"];
+    const NAMES: &'static [&'static str] =
+        &["known_hosts", "ansible.builtin.known_hosts", "ansible.legacy.known_hosts"];
     const DOC: &'static str = "Adds a host's key to the known ones, or removes it.";
     const RETURNS: &'static [(&'static str, &'static str)] = &[("path", "The file"), ("name", "The host")];
-    const EXAMPLE: &'static str = "- known_hosts:\n    name: foo.example.com\n    key: \"{{ lookup('file', 'foo.pub') }}\"\n";
+    const EXAMPLE: &'static str =
+        "- known_hosts:\n    name: foo.example.com\n    key: \"{{ lookup('file', 'foo.pub') }}\"\n";
     type Args = Args;
 
     fn run(args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {
@@ -119,20 +121,21 @@ impl Key {
     fn parse(line: &str) -> Option<Key> {
         let mut words = line.split_whitespace();
         let first = words.next().filter(|w| !w.starts_with('#'))?;
-        let (marker, names) = if first.starts_with('@') {
-            (Some(first.to_owned()), words.next()?)
-        } else {
-            (None, first)
-        };
+        let (marker, names) =
+            if first.starts_with('@') { (Some(first.to_owned()), words.next()?) } else { (None, first) };
         let (kind, key) = (words.next()?.to_owned(), words.next()?.to_owned());
         Some(Key { marker, names: names.into(), kind, key, comment: words.collect::<Vec<_>>().join(" ") })
     }
 
     fn wanted(text: &str, name: &str) -> Result<Key, Failure> {
         let key = Key::parse(text.trim()).filter(|k| STANDARD.decode(&k.key).is_ok());
-        let key = key.ok_or_else(|| Failure::new("`key` is no line of a known-hosts file: a name, a type, a key in Base64"))?;
+        let key =
+            key.ok_or_else(|| Failure::new("`key` is no line of a known-hosts file: a name, a type, a key in Base64"))?;
         if !key.is_for(name) {
-            return Err(Failure::new(format!("Host parameter does not match hashed host field in supplied key: {} is not {name}", key.names)));
+            return Err(Failure::new(format!(
+                "Host parameter does not match hashed host field in supplied key: {} is not {name}",
+                key.names
+            )));
         }
         Ok(key)
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::systemd::{self, State, rc_links, supposed, suppose};
+use super::systemd::{self, State, rc_links, suppose, supposed};
 use crate::action::command::Command;
 use crate::action::host::{Act, HostError};
 use crate::action::module::{Failure, Module};
@@ -44,11 +44,8 @@ impl Module for Service {
         "ansible.legacy.sysvinit",
     ];
     const DOC: &'static str = "Controls services, with systemd where it runs, else with init scripts.";
-    const RETURNS: &'static [(&'static str, &'static str)] = &[
-        ("name", "The service"),
-        ("state", "What it is now"),
-        ("enabled", "Whether it starts with the system"),
-    ];
+    const RETURNS: &'static [(&'static str, &'static str)] =
+        &[("name", "The service"), ("state", "What it is now"), ("enabled", "Whether it starts with the system")];
     const EXAMPLE: &'static str = "- service:\n    name: httpd\n    state: started\n";
     type Args = Args;
 
@@ -124,7 +121,9 @@ fn by_script(args: &Args, host: &mut dyn Act) -> Result<Outcome, Failure> {
             (State::Restarted, true) => &["stop", "start"],
         };
         for (i, verb) in verbs.iter().enumerate() {
-            if i > 0 && let Some(pause) = args.sleep {
+            if i > 0
+                && let Some(pause) = args.sleep
+            {
                 // A check run does not wait; nothing was stopped.
                 match host.sleep(Duration::from_secs(pause)) {
                     Ok(()) | Err(HostError::NotKnowable(_)) => {}
@@ -158,14 +157,18 @@ fn is_running(args: &Args, script: &str, host: &mut dyn Act) -> Result<bool, Fai
         0 => Ok(!["not running", "is stopped", "inactive"].iter().any(|t| said.contains(t))),
         1..=3 => Ok(false),
         // 4 and above say nothing about it.
-        rc => Err(Failure::new(format!("service is in unknown state: `{script} status` ended with {rc}: {}", said.trim()))),
+        rc => Err(Failure::new(format!(
+            "service is in unknown state: `{script} status` ended with {rc}: {}",
+            said.trim()
+        ))),
     }
 }
 
 /// Whether links of the run levels start a service.
 pub(super) fn starts_by_links(name: &str, host: &mut dyn Act) -> Result<bool, HostError> {
     let is_start = |link: &String| {
-        let number = link.strip_prefix('S').and_then(|l| l.get(..2)).is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()));
+        let number =
+            link.strip_prefix('S').and_then(|l| l.get(..2)).is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()));
         number && link.get(3..) == Some(name)
     };
     Ok(rc_links(host)?.iter().any(is_start))

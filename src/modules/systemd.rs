@@ -81,7 +81,9 @@ impl Module for Systemd {
             return Ok(Outcome::ok().with("name", Value::Null).with("status", Dict::new()));
         };
         if let Some(c) = unit.chars().find(|c| "*?[".contains(*c)) {
-            let msg = format!("This module does not currently support using glob patterns, found '{c}' in service name: {unit}");
+            let msg = format!(
+                "This module does not currently support using glob patterns, found '{c}' in service name: {unit}"
+            );
             return Err(Failure::new(msg));
         }
         ctl.control(&args, unit, host)
@@ -238,8 +240,17 @@ impl Systemctl {
         } else {
             let said = self.ask(host, &["is-enabled", unit])?.text();
             let known = [
-                "enabled", "enabled-runtime", "linked", "linked-runtime", "masked", "masked-runtime", "static",
-                "indirect", "disabled", "generated", "transient",
+                "enabled",
+                "enabled-runtime",
+                "linked",
+                "linked-runtime",
+                "masked",
+                "masked-runtime",
+                "static",
+                "indirect",
+                "disabled",
+                "generated",
+                "transient",
             ];
             seen.found = known.contains(&said.trim());
             if !seen.found {

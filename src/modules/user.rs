@@ -161,9 +161,8 @@ fn run(host: &mut dyn Act, name: &str, command: &Command, effects: &[Effect]) ->
 fn passwd(host: &mut dyn Act, change: impl FnOnce(&mut Vec<Found>)) -> Result<Effect, HostError> {
     let mut users = accounts::local_users(host.as_look())?;
     change(&mut users);
-    let line = |u: &Found| {
-        format!("{}:{}:{}:{}:{}:{}:{}\n", u.name, u.password, u.uid, u.gid, u.comment, u.home, u.shell)
-    };
+    let line =
+        |u: &Found| format!("{}:{}:{}:{}:{}:{}:{}\n", u.name, u.password, u.uid, u.gid, u.comment, u.home, u.shell);
     let content = users.iter().map(line).collect::<String>().into_bytes();
     Ok(Effect::File { path: "/etc/passwd".into(), content, mode: 0o644 })
 }
@@ -435,8 +434,10 @@ fn ssh_key(args: &Args, now: &Found, host: &mut dyn Act) -> Result<(bool, String
             host.set_owner(dir, Some(now.uid), Some(now.gid))?;
         }
         let shown = file.display().to_string();
-        let comment = args.ssh_key_comment.clone().unwrap_or_else(|| format!("ansible-generated on {}", hostname(host)));
-        let mut command = Command::new(["ssh-keygen", "-q", "-t", &args.ssh_key_type, "-N", "", "-C", &comment, "-f", &shown]);
+        let comment =
+            args.ssh_key_comment.clone().unwrap_or_else(|| format!("ansible-generated on {}", hostname(host)));
+        let mut command =
+            Command::new(["ssh-keygen", "-q", "-t", &args.ssh_key_type, "-N", "", "-C", &comment, "-f", &shown]);
         if let Some(bits) = args.ssh_key_bits {
             command.argv.extend(["-b".to_owned(), bits.to_string()]);
         }

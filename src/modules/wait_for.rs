@@ -88,12 +88,15 @@ fn run(args: &Args, host: &mut dyn Act, started: Instant) -> Result<Outcome, Fai
     let shown = path.as_ref().map(|p| p.display().to_string());
     if path.is_some() && matches!(args.state, State::Stopped | State::Drained) {
         let state = args.state.word();
-        return Err(Failure::new(format!("state={state} should only be used for checking a port in the wait_for module")));
+        return Err(Failure::new(format!(
+            "state={state} should only be used for checking a port in the wait_for module"
+        )));
     }
     if args.exclude_hosts.is_some() && args.state != State::Drained {
         return Err(Failure::new("exclude_hosts should only be with state=drained"));
     }
-    let regex = args.search_regex.as_deref().map(|r| python_regex::compile(r, "m")).transpose().map_err(Failure::new)?;
+    let regex =
+        args.search_regex.as_deref().map(|r| python_regex::compile(r, "m")).transpose().map_err(Failure::new)?;
     if args.delay > 0 {
         pause(host, args.delay)?;
     }
@@ -237,7 +240,12 @@ impl Goal<'_> {
 
 /// Connects to a name or address. Names are looked up by the host's `getent`: a static program has no other way than
 /// its own resolver, which knows no name services.
-fn connect(host: &mut dyn Look, name: &str, port: u16, limit: Duration) -> Result<Result<TcpStream, String>, HostError> {
+fn connect(
+    host: &mut dyn Look,
+    name: &str,
+    port: u16,
+    limit: Duration,
+) -> Result<Result<TcpStream, String>, HostError> {
     let mut addresses: Vec<std::net::SocketAddr> = Vec::new();
     if let Ok(address) = name.trim_matches(['[', ']']).parse::<std::net::IpAddr>() {
         addresses.push((address, port).into());
@@ -266,11 +274,23 @@ fn connect(host: &mut dyn Look, name: &str, port: u16, limit: Duration) -> Resul
 /// How many connections to the port are in one of the states that count.
 fn connections(host: &mut dyn Look, args: &Args) -> Result<usize, HostError> {
     const STATES: [&str; 11] = [
-        "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT", "CLOSE", "CLOSE_WAIT", "LAST_ACK",
-        "LISTEN", "CLOSING",
+        "ESTABLISHED",
+        "SYN_SENT",
+        "SYN_RECV",
+        "FIN_WAIT1",
+        "FIN_WAIT2",
+        "TIME_WAIT",
+        "CLOSE",
+        "CLOSE_WAIT",
+        "LAST_ACK",
+        "LISTEN",
+        "CLOSING",
     ];
-    let wanted: Vec<usize> =
-        args.active_connection_states.iter().filter_map(|s| STATES.iter().position(|k| k == s).map(|i| i + 1)).collect();
+    let wanted: Vec<usize> = args
+        .active_connection_states
+        .iter()
+        .filter_map(|s| STATES.iter().position(|k| k == s).map(|i| i + 1))
+        .collect();
     let any = matches!(args.host.as_str(), "0.0.0.0" | "::" | "");
     let mut count = 0;
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {

@@ -66,16 +66,8 @@ const GROUPS: &[(&str, &[&str], Collect)] = &[
 ];
 
 /// Names of Ansible's groups that hold nothing here: what they are about needs Python or other programs.
-const EMPTY: &[&str] = &[
-    "facter",
-    "ohai",
-    "python",
-    "caps",
-    "system_capabilities",
-    "fibre_channel_wwn",
-    "iscsi",
-    "nvme",
-];
+const EMPTY: &[&str] =
+    &["facter", "ohai", "python", "caps", "system_capabilities", "fibre_channel_wwn", "iscsi", "nvme"];
 
 /// Facts by their short names, and what could not be found out.
 #[derive(Default)]
@@ -119,7 +111,8 @@ impl Module for Setup {
     const DOC: &'static str = "Gathers facts: system, distribution, processors, memory, mounts, network, time, user and local facts.\n\
         No Python runs on the host, so `ansible_python*` are not among them.";
     const RETURNS: &'static [(&'static str, &'static str)] = &[("ansible_facts", "The facts, named `ansible_…`")];
-    const EXAMPLE: &'static str = "- setup:\n    gather_subset: ['!all', min, network]\n    filter: ansible_default_ipv4\n";
+    const EXAMPLE: &'static str =
+        "- setup:\n    gather_subset: ['!all', min, network]\n    filter: ansible_default_ipv4\n";
     type Args = Args;
 
     fn run(args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {
@@ -132,7 +125,10 @@ impl Module for Setup {
         outcome.warnings = facts.warnings;
         let asked = |name: &str| {
             args.filter.is_empty()
-                || args.filter.iter().any(|f| f.is_empty() || paths::matches(f, name) || paths::matches(&format!("ansible_{f}"), name))
+                || args
+                    .filter
+                    .iter()
+                    .any(|f| f.is_empty() || paths::matches(f, name) || paths::matches(&format!("ansible_{f}"), name))
         };
         for (name, value) in facts.facts {
             let name = format!("ansible_{name}");
@@ -152,7 +148,8 @@ fn wanted(subsets: &[String]) -> Result<Vec<&'static str>, Failure> {
         if name == "all" {
             return Some(GROUPS.iter().map(|g| g.0).collect());
         }
-        let found: Vec<_> = GROUPS.iter().filter(|(n, parts, _)| *n == name || parts.contains(&name)).map(|g| g.0).collect();
+        let found: Vec<_> =
+            GROUPS.iter().filter(|(n, parts, _)| *n == name || parts.contains(&name)).map(|g| g.0).collect();
         (!found.is_empty() || EMPTY.contains(&name)).then_some(found)
     };
     let known = |name: &str| {
@@ -160,7 +157,10 @@ fn wanted(subsets: &[String]) -> Result<Vec<&'static str>, Failure> {
             let mut names = vec!["all", "min", "hardware", "network", "virtual"];
             names.extend(GROUPS.iter().map(|g| g.0));
             names.extend(EMPTY);
-            Failure::new(format!("Bad subset '{name}' given to Ansible. gather_subset options allowed: {}", names.join(", ")))
+            Failure::new(format!(
+                "Bad subset '{name}' given to Ansible. gather_subset options allowed: {}",
+                names.join(", ")
+            ))
         })
     };
     let (mut add, mut drop) = (Vec::new(), Vec::new());
@@ -168,7 +168,9 @@ fn wanted(subsets: &[String]) -> Result<Vec<&'static str>, Failure> {
     let mut positive = false;
     for subset in subsets.iter().map(|s| s.trim()) {
         match subset.strip_prefix('!') {
-            Some("all") => drop.extend(of("all").unwrap_or_default().into_iter().filter(|n| !of("min").unwrap_or_default().contains(n))),
+            Some("all") => drop.extend(
+                of("all").unwrap_or_default().into_iter().filter(|n| !of("min").unwrap_or_default().contains(n)),
+            ),
             Some("min") => no_min = true,
             Some(name) => drop.extend(known(name)?),
             None => {
@@ -184,7 +186,8 @@ fn wanted(subsets: &[String]) -> Result<Vec<&'static str>, Failure> {
     let min = of("min").unwrap_or_default();
     // What is asked for by its own name comes, whatever larger group is left out.
     let own = |n: &&'static str| {
-        named.contains(n) || GROUPS.iter().any(|(g, parts, _)| g == n && parts.iter().any(|p| *p != "min" && named.contains(p)))
+        named.contains(n)
+            || GROUPS.iter().any(|(g, parts, _)| g == n && parts.iter().any(|p| *p != "min" && named.contains(p)))
     };
     let mut wanted: Vec<&'static str> = add.into_iter().filter(|n| !drop.contains(n) || own(n)).collect();
     if no_min {

@@ -77,8 +77,17 @@ pub(super) fn interfaces(host: &mut dyn Look, _: &Args, facts: &mut Facts) -> Re
             if !found.v6.is_empty() {
                 put("ipv6", found.v6.iter().cloned().map(Value::from).collect());
             }
-            all_v4.extend(found.v4.iter().filter_map(|d| d.get("address")).filter(|a| !a.to_string().starts_with("127.")).cloned());
-            all_v6.extend(found.v6.iter().filter_map(|d| d.get("address")).filter(|a| a.as_str() != Some("::1")).cloned());
+            all_v4.extend(
+                found
+                    .v4
+                    .iter()
+                    .filter_map(|d| d.get("address"))
+                    .filter(|a| !a.to_string().starts_with("127."))
+                    .cloned(),
+            );
+            all_v6.extend(
+                found.v6.iter().filter_map(|d| d.get("address")).filter(|a| a.as_str() != Some("::1")).cloned(),
+            );
         }
         facts.put(&name.replace(['-', ':', '.'], "_"), entry);
     }

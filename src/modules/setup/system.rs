@@ -317,7 +317,8 @@ pub(super) fn virtualization(host: &mut dyn Look, _: &Args, facts: &mut Facts) -
         .map(|(_, kind)| kind)
         .collect();
     let kvm_host = matches!(host.stat("/dev/kvm".as_ref(), true)?, Some(s) if s.kind == FileKind::CharDevice);
-    let under_hypervisor = cpuinfo.lines().any(|l| l.starts_with("flags") && l.split_whitespace().any(|f| f == "hypervisor"));
+    let under_hypervisor =
+        cpuinfo.lines().any(|l| l.starts_with("flags") && l.split_whitespace().any(|f| f == "hypervisor"));
     let (kind, role) = match (guest.first(), hosts.first()) {
         (Some(kind), _) => (kind.clone(), "guest"),
         (None, Some(kind)) => ((*kind).to_owned(), "host"),
