@@ -54,7 +54,7 @@ impl FakeHost {
             }
             Effect::File { path, content, .. } => drop(self.files.insert(path.clone(), content.clone())),
             Effect::Gone(path) => self.files.retain(|p, _| !p.starts_with(path)),
-            Effect::Restored { .. } => {}
+            Effect::Restored { .. } | Effect::Dir { .. } => {}
         }
     }
 
