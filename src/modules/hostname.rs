@@ -13,8 +13,6 @@ arguments! {
     pub struct Args {
         /// The name.
         name []: String,
-        /// How it is set; `/etc/hostname` and the running kernel on every system, so this changes nothing.
-        r#use []: Option<String>,
     }
 }
 

@@ -17,10 +17,13 @@ pub mod hostname;
 pub mod ini_file;
 pub mod known_hosts;
 pub mod lineinfile;
+pub mod package;
 pub mod paths;
 pub mod ping;
+pub mod postgresql;
 pub mod python_regex;
 pub mod replace;
+pub mod script;
 pub mod service;
 pub mod setup;
 pub mod shell_words;
@@ -48,8 +51,14 @@ pub const ALL: &[Entry] = &[
     Entry::of::<ini_file::IniFile>(),
     Entry::of::<known_hosts::KnownHosts>(),
     Entry::of::<lineinfile::LineInFile>(),
+    Entry::of::<package::Apt>(),
+    Entry::of::<package::Dnf>(),
+    Entry::of::<package::Package>(),
     Entry::of::<ping::Ping>(),
+    Entry::of::<postgresql::Db>(),
+    Entry::of::<postgresql::User>(),
     Entry::of::<replace::Replace>(),
+    Entry::of::<script::Script>(),
     Entry::of::<service::Service>(),
     Entry::of::<setup::Setup>(),
     Entry::of::<slurp::Slurp>(),
