@@ -552,6 +552,7 @@ impl Context for ActionContext<'_> {
             let run = caller.step.run;
             run.hosts.forget(&caller.target).await;
             if new_host_key {
+                run.hosts.forget_key(&caller.target);
                 run.hosts.expect_new_key(&caller.target);
             }
             let link = run.hosts.link(run, &caller.target, caller.scope, caller.step).await;

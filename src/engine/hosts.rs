@@ -24,7 +24,7 @@ pub struct Hosts {
     links: Mutex<HashMap<String, Slot>>,
     /// Hosts that are known to come back with another host key, taken knowingly for this run.
     new_keys: Mutex<HashSet<String>>,
-    /// The keys taken so.
+    /// The keys taken so: a file a host, named after this one.
     known_hosts: PathBuf,
 }
 
@@ -132,7 +132,7 @@ impl Hosts {
         }
         target.password.iter().for_each(|p| run.out.mask.learn(p));
         if self.new_keys.lock().unwrap_or_else(PoisonError::into_inner).contains(host) {
-            let file = format!("UserKnownHostsFile={}", self.known_hosts.display());
+            let file = format!("UserKnownHostsFile={}", self.key_file(host).display());
             let own = ["-o", "StrictHostKeyChecking=accept-new", "-o", &file, "-o", "GlobalKnownHostsFile=/dev/null"];
             // ssh takes the first of two settings.
             target.ssh_args.splice(0..0, own.map(str::to_owned));
@@ -150,6 +150,19 @@ impl Hosts {
         for slot in slots {
             slot.lock().await.take();
         }
+    }
+
+    /// Where the key of a host is kept that was taken during this run.
+    fn key_file(&self, host: &str) -> PathBuf {
+        let mut name = self.known_hosts.clone().into_os_string();
+        name.push(format!(".{}", host.replace('/', "_")));
+        PathBuf::from(name)
+    }
+
+    /// Forgets the key that was taken: a host that is going down may have shown its old one to an early try.
+    pub fn forget_key(&self, host: &str) {
+        // Not there: none was taken.
+        let _ = std::fs::remove_file(self.key_file(host));
     }
 
     /// From here on the host is known to answer with another host key; the one it shows first is taken for this run.

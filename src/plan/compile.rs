@@ -539,9 +539,11 @@ impl Compiler {
         inherit: &Inherit,
         mistakes: &mut Vec<Mistake>,
     ) -> Option<Role> {
+        // A folder of playbooks stands beside that of their roles, here as in the built-in set.
+        let beside_playbooks = inherit.dir.file_name().is_some_and(|n| n == "playbooks").then(|| inherit.dir.join("../roles"));
         let places = parse::role::Places {
             playbook_dir: inherit.dir.clone(),
-            roles_path: self.roles_path.clone(),
+            roles_path: beside_playbooks.into_iter().chain(self.roles_path.clone()).collect(),
             beside: inherit.role.as_ref().and_then(|r| r.dir.parent().map(Path::to_owned)),
             collections_paths: self.collections_paths.clone(),
             collections: inherit.common.collections.iter().map(|c| c.value.to_string()).collect(),

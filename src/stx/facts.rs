@@ -26,7 +26,7 @@ impl Module for Facts {
         It answers on a host that was reinstalled and not restored yet too: `stx.platform` is `bare` there.";
     const RETURNS: &'static [(&'static str, &'static str)] = &[(
         "ansible_facts.stx",
-        "platform (up, bare, restoring), installed_release, and from a platform that is up: name, uuid, type, mode, \
+        "platform (up, bare, restoring), installed_release, boot_id, and from a platform that is up: name, uuid, type, mode, \
          software_version, dialect, hosts, loads, upgrade_state (`none` or the platform's word), from_release, \
          to_release (of the upgrade, else of an imported load, else of a new release in `loads_dir`), load_iso, load_sig, \
          old_loads",
@@ -38,7 +38,12 @@ impl Module for Facts {
         let host = host.as_look();
         let installed = platform::installed_release(host)?;
         let has = |host: &mut dyn Look, file: &str| host.stat(file.as_ref(), true).map(|s| s.is_some());
-        let mut stx = dict! { "installed_release" => installed.clone().unwrap_or_default() };
+        // After a reinstall in a check run there is none to be read.
+        let boot_id = host.read("/proc/sys/kernel/random/boot_id".as_ref()).unwrap_or_default();
+        let mut stx = dict! {
+            "installed_release" => installed.clone().unwrap_or_default(),
+            "boot_id" => String::from_utf8_lossy(&boot_id).trim(),
+        };
         if has(host, OPENRC)? && (has(host, CONFIGURED)? || !has(host, RESTORING)?) {
             stx.insert("platform".into(), "up".into());
             stx.extend(ask(host, &args)?);

@@ -205,7 +205,14 @@ fn act(args: &Args, system: &System, now: Option<&Upgrade>, host: &mut dyn Act) 
             let release = Effect::Suppose("stx/release".into(), now.to.as_str().into());
             (vec!["upgrade-activate"], None, vec![now.supposed(&UpgradeState::ActivationComplete), swapped, release])
         }
-        State::Completed => (vec!["upgrade-complete"], None, vec![Effect::Suppose("stx/upgrade".into(), Value::Null), Effect::Suppose("stx/restore".into(), "completed".into())]),
+        State::Completed => (
+            vec!["upgrade-complete"],
+            None,
+            vec![
+                Effect::Suppose("stx/upgrade".into(), Value::Null),
+                Effect::Suppose("stx/restore".into(), "completed".into()),
+            ],
+        ),
         // Simplex asks once, the others twice; an answer that is not asked for is not read.
         State::Aborted => (vec!["upgrade-abort"], Some("yes\nabort\n"), vec![now.supposed(&UpgradeState::Aborting)]),
     };
