@@ -23,6 +23,8 @@ const NOT_RESTORED: &[&str] = &[
     "etc/platform/.restore_in_progress",
     "etc/platform/.unlock_ready",
     "etc/platform/.first_boot",
+    // This very tool, as an earlier run left it on the host: it is in use.
+    "home/*/.cache/stx-upgrade",
 ];
 
 crate::arguments! {
@@ -71,8 +73,7 @@ impl Module for Trees {
             }
         };
         let shown = |paths: &[PathBuf]| paths.iter().map(|p| p.display().to_string()).collect::<Vec<_>>();
-        let mut command =
-            Command::new(["tar", "--extract", "--gzip", "--numeric-owner", "--preserve-permissions", "--overwrite"]);
+        let mut command = Command::new(["tar", "--extract", "--gzip", "--numeric-owner", "--preserve-permissions"]);
         command.argv.extend(["--file".into(), source.path().display().to_string(), "--directory".into(), "/".into()]);
         command.argv.extend(NOT_RESTORED.iter().map(|p| format!("--exclude={p}")));
         // The archive's entries may or may not begin with `./`; tar matches what they are called.
