@@ -166,9 +166,7 @@ impl Journal {
 
     /// Writes records without waiting for the disk: they outlive this process, and with the next commit a power cut.
     pub fn write(&mut self, bodies: &[Body]) -> Result<(), JournalError> {
-        if let Some(why) = &self.broken {
-            return Err(JournalError::Broken { path: self.path.clone(), why: why.clone() });
-        }
+        self.whole()?;
         let (mut chain, mut lines) = (self.chain, Vec::with_capacity(512 * bodies.len()));
         for body in bodies {
             let guarded = line::guarded(body, &self.mask, &self.sealer);
@@ -183,12 +181,20 @@ impl Journal {
 
     /// Waits until what was written is on disk.
     pub fn sync(&mut self) -> Result<(), JournalError> {
+        self.whole()?;
         self.file.sync_data().map_err(|e| self.failed(e))?;
         // A file without a name is lost when this process ends.
         match self.file.metadata() {
             Ok(m) if m.nlink() > 0 => Ok(()),
             Ok(_) => Err(self.failed(io::ErrorKind::NotFound.into())),
             Err(e) => Err(self.failed(e)),
+        }
+    }
+
+    fn whole(&self) -> Result<(), JournalError> {
+        match &self.broken {
+            Some(why) => Err(JournalError::Broken { path: self.path.clone(), why: why.clone() }),
+            None => Ok(()),
         }
     }
 

@@ -250,6 +250,7 @@ fn a_journal_that_was_removed_stops_the_run() {
     fs::remove_file(folder.journal()).unwrap();
     assert!(matches!(journal.append(&[started("a", 1)]), Err(JournalError::Gone { .. })));
     assert!(matches!(journal.append(&[started("a", 1)]), Err(JournalError::Broken { .. })));
+    assert!(matches!(journal.sync(), Err(JournalError::Broken { .. })), "a later sync proves nothing");
 }
 
 /// The size limit of a process stands in for a disk that holds nothing more, so this test runs itself in one of its own.
