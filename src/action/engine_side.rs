@@ -45,6 +45,12 @@ pub trait Context: Send {
     /// Whether `--diff` or `diff: true` asks for differences.
     fn diff(&self) -> bool;
     fn verbosity(&self) -> u8;
+    /// The arguments as rendered, all of them.
+    fn args(&self) -> &Dict;
+    /// Whether a file of the control node is encrypted by ansible-vault.
+    fn is_vault(&self, file: &Found) -> bool;
+    /// All of a file of the control node, decrypted if it is a vault and that is wanted.
+    fn read(&self, file: &Found, decrypt: bool) -> Result<Vec<u8>, Failure>;
     /// A variable of the task, rendered; `None` if it is not defined.
     fn var(&self, name: &str) -> Result<Option<Value>, Failure>;
     /// Renders a value that the user wrote.

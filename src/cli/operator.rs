@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use crate::engine::run::Asker;
+use crate::report::terminal::Screen;
 
 /// Who drives the run: `ops@jump1`.
 pub fn name() -> String {
@@ -20,8 +21,9 @@ pub fn machine() -> String {
 }
 
 /// Asks at the terminal. None where standard input is no terminal: nobody can answer then.
-pub fn asker() -> Option<Box<dyn Asker>> {
-    io::stdin().is_terminal().then(|| Box::new(Terminal) as Box<dyn Asker>)
+/// `screen` has the terminal's live part, to be taken away meanwhile.
+pub fn asker(screen: Option<Screen>) -> Option<Box<dyn Asker>> {
+    io::stdin().is_terminal().then(|| Box::new(Terminal(screen)) as Box<dyn Asker>)
 }
 
 /// Whether standard error shows colours: `NO_COLOR` and `CLICOLOR_FORCE` go before the terminal.
@@ -30,20 +32,27 @@ pub fn colored_errors() -> bool {
     !set("NO_COLOR") && (set("CLICOLOR_FORCE") || io::stderr().is_terminal())
 }
 
-struct Terminal;
+struct Terminal(Option<Screen>);
 
 impl Asker for Terminal {
     fn ask(&self, prompt: &str, echo: bool) -> io::Result<Option<String>> {
-        eprint!("{prompt}");
-        io::stderr().flush()?;
-        let _hidden = if echo { None } else { Hidden::new() };
-        let mut line = String::new();
-        let read = io::stdin().lock().read_line(&mut line)?;
-        if !echo {
-            eprintln!();
+        match &self.0 {
+            Some(screen) => screen.without(|| ask(prompt, echo)),
+            None => ask(prompt, echo),
         }
-        Ok((read > 0).then(|| line.trim_end_matches(['\n', '\r']).to_owned()))
     }
+}
+
+fn ask(prompt: &str, echo: bool) -> io::Result<Option<String>> {
+    eprint!("{prompt}");
+    io::stderr().flush()?;
+    let _hidden = if echo { None } else { Hidden::new() };
+    let mut line = String::new();
+    let read = io::stdin().lock().read_line(&mut line)?;
+    if !echo {
+        eprintln!();
+    }
+    Ok((read > 0).then(|| line.trim_end_matches(['\n', '\r']).to_owned()))
 }
 
 /// Switches the terminal's echo off, and on again when dropped.

@@ -213,15 +213,29 @@ pub struct Session<'a> {
 pub fn drive(session: Session<'_>) -> anyhow::Result<Exit> {
     let Session { args, loaded, record, id, state, mask, ansible, part } = session;
     let options = options(args, &loaded)?;
-    let reporters = super::reporters::choose(&args.output, &mask)?;
-    let out = Out::new(reporters, mask);
+    let chosen = super::reporters::choose(&args.output, &mask)?;
+    let out = Out::new(chosen.reporters, mask);
     let known_hosts = state.runs_dir().join(format!("{id}.known_hosts"));
     let hosts = Hosts::new(&id, known_hosts);
     let playbooks: Vec<String> = args.playbooks.clone();
     let earlier = (record.earlier().finished.len() as u32, record.earlier().in_doubt.len() as u32);
-    let run = Run::new(id.clone(), options, loaded.compiler, loaded.inventory, record, out, hosts, operator::asker());
+    let run = Run::new(
+        id.clone(),
+        options,
+        loaded.compiler,
+        loaded.inventory,
+        record,
+        out,
+        hosts,
+        operator::asker(chosen.screen),
+    );
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     let ended = runtime.block_on(async {
+        if part == 1
+            && let Err(halt) = run.record.decide("extra_vars", Value::dict((*run.compiler.extra).clone()), true).await
+        {
+            return crate::engine::run::Ended::broken(halt);
+        }
         let started = Event::RunStarted { run: id.clone(), playbooks, check: args.check, diff: args.diff, part, steps: None };
         let event = run.out.tell(started);
         run.record.event(event);
@@ -271,7 +285,7 @@ fn options(args: &Play, loaded: &Loaded) -> anyhow::Result<Options> {
     };
     let mut ssh_args = split(&args.ssh_common_args);
     ssh_args.extend(split(&args.ssh_extra_args));
-    if args.step && operator::asker().is_none() {
+    if args.step && operator::asker(None).is_none() {
         bail!("--step asks before each task, and there is no terminal");
     }
     Ok(Options {

@@ -1,42 +1,95 @@
 //! Which reporters show a run: `--output`, else by what standard output is.
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 
 use anyhow::bail;
 
 use super::args::Output;
 use crate::model::secret::Mask;
 use crate::report::Reporter;
+use crate::report::json::Json;
+use crate::report::junit::{Junit, Wishes};
 use crate::report::lines::Options;
 use crate::report::plain::Plain;
+use crate::report::terminal::{Screen, Terminal};
 
-/// The reporters that `--output` names; without it one for people.
-pub fn choose(output: &Output, mask: &Mask) -> anyhow::Result<Vec<Box<dyn Reporter>>> {
-    let mut reporters: Vec<Box<dyn Reporter>> = Vec::new();
+/// The reporters of a run, and the screen that questions have to share with the live part, if there is one.
+pub struct Chosen {
+    pub reporters: Vec<Box<dyn Reporter>>,
+    pub screen: Option<Screen>,
+}
+
+/// The reporters that `--output` names. One that writes to standard output is among them in any case: the live one at a
+/// terminal, plain lines elsewhere.
+pub fn choose(output: &Output, mask: &Mask) -> anyhow::Result<Chosen> {
+    let mut chosen = Chosen { reporters: Vec::new(), screen: None };
+    let mut shows = false;
     for form in &output.output {
         match form.as_str() {
-            "plain" => reporters.push(Box::new(Plain::standard(options(output, mask)))),
-            other => bail!("--output {other}: plain, terminal, json and junit=FILE are known"),
+            "plain" => {
+                shows = true;
+                chosen.reporters.push(Box::new(Plain::standard(options(output, mask))));
+            }
+            "terminal" => {
+                shows = true;
+                chosen.terminal(output, mask);
+            }
+            "json" => {
+                shows = true;
+                chosen.reporters.push(Box::new(Json::new(std::io::stdout(), mask.clone())));
+            }
+            other => match other.strip_prefix("junit=").filter(|f| !f.is_empty()) {
+                Some(file) => {
+                    let wishes = Wishes::read(|name| std::env::var_os(name));
+                    chosen.reporters.push(Box::new(Junit::new(PathBuf::from(file), wishes, mask.clone())));
+                }
+                None => bail!("--output {other}: it is one of plain, terminal, json, junit=FILE"),
+            },
         }
     }
-    if reporters.is_empty() {
-        reporters.push(Box::new(Plain::standard(options(output, mask))));
+    if !shows {
+        let dumb = std::env::var("TERM").is_ok_and(|t| t == "dumb");
+        if std::io::stdout().is_terminal() && std::io::stderr().is_terminal() && !dumb {
+            chosen.terminal(output, mask);
+        } else {
+            chosen.reporters.push(Box::new(Plain::standard(options(output, mask))));
+        }
     }
-    Ok(reporters)
+    Ok(chosen)
+}
+
+/// The reporters of a story that is told again: as [`choose`], but for a terminal without its live part.
+pub fn choose_story(output: &Output, mask: &Mask) -> anyhow::Result<Vec<Box<dyn Reporter>>> {
+    let mut plain = output.clone();
+    plain.output.retain(|o| o != "terminal");
+    if !plain.output.iter().any(|o| o == "json" || o == "plain") {
+        plain.output.push("plain".into());
+    }
+    Ok(choose(&plain, mask)?.reporters)
+}
+
+impl Chosen {
+    fn terminal(&mut self, output: &Output, mask: &Mask) {
+        let terminal = Terminal::new(options(output, mask));
+        self.screen = Some(terminal.screen());
+        self.reporters.push(Box::new(terminal));
+    }
 }
 
 fn options(output: &Output, mask: &Mask) -> Options {
     let set = |name: &str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
+    let on =
+        |name: &str| std::env::var(name).is_ok_and(|v| ["1", "true", "yes", "on"].contains(&v.to_lowercase().as_str()));
     let terminal = std::io::stdout().is_terminal();
-    let color = !set("NO_COLOR") && (set("CLICOLOR_FORCE") || set("ANSIBLE_FORCE_COLOR") || terminal);
+    let color = !set("NO_COLOR") && (set("CLICOLOR_FORCE") || on("ANSIBLE_FORCE_COLOR") || terminal);
     let width = crossterm::terminal::size().ok().filter(|_| terminal).map_or(80, |(columns, _)| usize::from(columns));
     Options {
         verbosity: output.verbose,
         color,
-        columns: (width.max(80)) - 1,
+        columns: width.max(80) - 1,
         mask: mask.clone(),
-        custom_stats: std::env::var("ANSIBLE_SHOW_CUSTOM_STATS")
-            .is_ok_and(|v| ["1", "true", "yes"].contains(&v.to_lowercase().as_str())),
+        custom_stats: on("ANSIBLE_SHOW_CUSTOM_STATS"),
         source: |name| std::fs::read_to_string(name).ok(),
     }
 }

@@ -59,7 +59,7 @@ fn password(file: Option<&Path>, asked: bool, prompt: &str) -> anyhow::Result<Op
 }
 
 fn ask(prompt: &str) -> anyhow::Result<Secret> {
-    let Some(asker) = operator::asker() else {
+    let Some(asker) = operator::asker(None) else {
         bail!(
             "there is no terminal to ask for a password at; give a file with --become-password-file, --connection-password-file or --vault-password-file"
         );

@@ -399,13 +399,14 @@ pub struct ActionContext<'a> {
     pub caller: Caller<'a>,
     pub consequences: Vec<Consequence>,
     pub verbose: bool,
+    args: Dict,
     recovery: Recovery,
 }
 
 impl<'a> ActionContext<'a> {
-    pub fn new(caller: Caller<'a>, action: &ActionEntry) -> ActionContext<'a> {
+    pub fn new(caller: Caller<'a>, action: &ActionEntry, args: Dict) -> ActionContext<'a> {
         let recovery = caller.step.run.recovery_of(action);
-        ActionContext { caller, consequences: Vec::new(), verbose: false, recovery }
+        ActionContext { caller, consequences: Vec::new(), verbose: false, args, recovery }
     }
 
     fn template(error: Box<crate::vars::template::TemplateError>) -> Failure {
@@ -440,6 +441,37 @@ impl Context for ActionContext<'_> {
 
     fn verbosity(&self) -> u8 {
         self.caller.step.run.options.verbosity
+    }
+
+    fn args(&self) -> &Dict {
+        &self.args
+    }
+
+    fn is_vault(&self, file: &Found) -> bool {
+        let head = match &file.content {
+            Content::Bytes(bytes) => bytes[..bytes.len().min(64)].to_vec(),
+            Content::File(path) => {
+                use std::io::Read;
+                let mut head = Vec::new();
+                let read = std::fs::File::open(path).and_then(|f| f.take(64).read_to_end(&mut head));
+                if read.is_err() {
+                    return false;
+                }
+                head
+            }
+        };
+        crate::parse::vault::is_vault(&head)
+    }
+
+    fn read(&self, file: &Found, decrypt: bool) -> Result<Vec<u8>, Failure> {
+        let bytes = file.content.read().map_err(|e| Failure::new(format!("reading {}: {e}", file.name)))?;
+        if !decrypt || !crate::parse::vault::is_vault(&bytes) {
+            return Ok(bytes);
+        }
+        let failed = |e: String| Failure::new(format!("{}: {e}", file.name));
+        let text = std::str::from_utf8(&bytes).map_err(|e| failed(e.to_string()))?;
+        let plain = self.caller.step.run.compiler.vault.decrypt(text).map_err(|e| failed(e.to_string()))?;
+        Ok(plain.to_vec())
     }
 
     fn var(&self, name: &str) -> Result<Option<Value>, Failure> {

@@ -72,7 +72,7 @@ async fn action_step(
         _ => arguments(step, scope, name, action.free_form)?,
     };
     let caller = Caller::new(step, scope, item.map(|i| i.index))?;
-    let mut context = ActionContext::new(caller, action);
+    let mut context = ActionContext::new(caller, action, args.clone());
     if action.may_change && !context.caller.check {
         context.caller.start(step.run.recovery_of(action)).await?;
     }

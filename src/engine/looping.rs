@@ -7,7 +7,6 @@ use crate::dict;
 use crate::model::outcome::Outcome;
 use crate::model::playbook::{Loop, LoopControl, Written};
 use crate::model::value::Value;
-use crate::plan::TaskPlan;
 use crate::vars::template::{Above, TemplateError};
 
 /// `loop_control`, rendered.
@@ -121,7 +120,7 @@ fn with(run: &Run, lookup: &str, looping: &Loop, scope: &TaskScope) -> Result<Ve
 }
 
 /// The items of a task's loop. What cannot be rendered is the failed result of the task.
-pub fn items(run: &Run, task: &TaskPlan, looping: &Loop, scope: &TaskScope) -> Result<Vec<Value>, Outcome> {
+pub fn items(run: &Run, looping: &Loop, scope: &TaskScope) -> Result<Vec<Value>, Outcome> {
     let failure = |error: &TemplateError| execute::template_failure("", error);
     match &looping.with {
         None => {

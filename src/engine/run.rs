@@ -126,6 +126,14 @@ pub struct Ended {
     pub nothing_matched: bool,
 }
 
+impl Ended {
+    /// The end of a run that could not begin.
+    pub fn broken(halt: Halt) -> Ended {
+        let end = End::Broken(halt.to_string());
+        Ended { end, failed: false, unreachable: false, changed: false, halt: Some(halt), nothing_matched: false }
+    }
+}
+
 impl Run {
     #[allow(clippy::too_many_arguments)] // the parts of a run, each used once, by the command line
     pub fn new(

@@ -130,7 +130,7 @@ impl<'a> Step<'a> {
             let done = self.attempts(scope, None).await?;
             return Ok((done.outcome, done.consequences, false));
         };
-        let items = match looping::items(self.run, self.task, looping, scope) {
+        let items = match looping::items(self.run, looping, scope) {
             Ok(items) => items,
             Err(outcome) => {
                 // What the loop needs may be missing just because the condition is false.

@@ -68,6 +68,7 @@ fn closed() -> JournalError {
 /// written but not waited for.
 fn run(mut journal: Journal, inbox: &mpsc::Receiver<Message>) -> Journal {
     let mut open = true;
+    let mut crash = Crash::wanted();
     while open {
         let Ok(first) = inbox.recv() else { break };
         let (mut bodies, mut waiting) = (Vec::new(), Vec::new());
@@ -84,6 +85,7 @@ fn run(mut journal: Journal, inbox: &mpsc::Receiver<Message>) -> Journal {
                 }
             }
         }
+        crash.at(&mut journal, &bodies);
         let done = if waiting.is_empty() { journal.write(&bodies) } else { journal.append(&bodies) };
         let done = done.map_err(Arc::new);
         for answer in waiting {
@@ -91,4 +93,26 @@ fn run(mut journal: Journal, inbox: &mpsc::Receiver<Message>) -> Journal {
         }
     }
     journal
+}
+
+/// For the fault tests: `STX_UPGRADE_CRASH_AFTER=N` ends this process as a power cut would, as soon as `N` records of this
+/// session are on disk.
+struct Crash {
+    left: Option<usize>,
+}
+
+impl Crash {
+    fn wanted() -> Crash {
+        Crash { left: std::env::var("STX_UPGRADE_CRASH_AFTER").ok().and_then(|n| n.parse().ok()) }
+    }
+
+    fn at(&mut self, journal: &mut Journal, bodies: &[Body]) {
+        let Some(left) = self.left else { return };
+        if bodies.len() < left {
+            self.left = Some(left - bodies.len());
+            return;
+        }
+        let _ = journal.append(&bodies[..left]);
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGKILL);
+    }
 }

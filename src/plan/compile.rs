@@ -540,7 +540,8 @@ impl Compiler {
         mistakes: &mut Vec<Mistake>,
     ) -> Option<Role> {
         // A folder of playbooks stands beside that of their roles, here as in the built-in set.
-        let beside_playbooks = inherit.dir.file_name().is_some_and(|n| n == "playbooks").then(|| inherit.dir.join("../roles"));
+        let beside_playbooks =
+            inherit.dir.file_name().is_some_and(|n| n == "playbooks").then(|| inherit.dir.join("../roles"));
         let places = parse::role::Places {
             playbook_dir: inherit.dir.clone(),
             roles_path: beside_playbooks.into_iter().chain(self.roles_path.clone()).collect(),

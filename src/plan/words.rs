@@ -79,20 +79,27 @@ impl Modules {
     /// The definition of the arguments of a module or action.
     pub fn definition(&self, name: &str) -> Option<(Vec<ArgSpec>, &'static [Rule], bool)> {
         if let Some(action) = self.action(name) {
-            return Some(((action.args)(), (action.rules)(), action.open));
+            return Some((public((action.args)()), (action.rules)(), action.open));
         }
-        self.module(name).map(|m| ((m.args)(), (m.rules)(), false))
+        self.module(name).map(|m| (public((m.args)()), (m.rules)(), false))
     }
 
-    /// Every short name, sorted.
+    /// Every short name, sorted; those that only actions call are left out.
     pub fn names(&self) -> Vec<&'static str> {
         let modules = self.modules.iter().flat_map(|t| t.iter()).map(|e| e.names[0]);
         let actions = self.actions.iter().flat_map(|t| t.iter()).map(|e| e.names[0]);
         let mut names: Vec<&str> = modules.chain(actions).chain(BUILT_IN.iter().map(|b| b.0)).collect();
+        names.retain(|n| !n.starts_with('_'));
         names.sort_unstable();
         names.dedup();
         names
     }
+}
+
+/// What playbooks may give; the rest is between an action and its module.
+fn public(mut specs: Vec<ArgSpec>) -> Vec<ArgSpec> {
+    specs.retain(|s| !s.name.starts_with('_'));
+    specs
 }
 
 impl Words for Modules {

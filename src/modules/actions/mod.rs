@@ -2,7 +2,9 @@
 
 use crate::action::engine_side::ActionEntry;
 
+mod argument_spec;
 mod assert;
+mod copy;
 mod debug;
 mod fail;
 mod fetch;
@@ -14,12 +16,25 @@ mod raw;
 mod reconnect;
 mod set_fact;
 mod set_stats;
+mod template;
 
 pub use set_fact::is_name;
 
+/// The control node's own name.
+fn this_machine() -> String {
+    nix::unistd::gethostname().map_or_else(|_| String::new(), |n| n.to_string_lossy().into_owned())
+}
+
+/// The user that this program runs as.
+fn this_user() -> String {
+    std::env::var("USER").unwrap_or_else(|_| nix::unistd::getuid().to_string())
+}
+
 /// Every action.
 pub const ALL: &[ActionEntry] = &[
+    ActionEntry::of::<argument_spec::ValidateArgumentSpec>(),
     ActionEntry::of::<assert::Assert>(),
+    ActionEntry::of::<copy::Copy>(),
     ActionEntry::of::<debug::Debug>(),
     ActionEntry::of::<fail::Fail>(),
     ActionEntry::of::<fetch::Fetch>(),
@@ -34,4 +49,5 @@ pub const ALL: &[ActionEntry] = &[
     ActionEntry::of::<set_fact::SetFact>(),
     ActionEntry::of::<set_stats::SetStats>(),
     ActionEntry::of::<gate::StxGate>(),
+    ActionEntry::of::<template::Template>(),
 ];

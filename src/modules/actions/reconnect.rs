@@ -44,6 +44,8 @@ impl Action for WaitForConnection {
             reason: format!("{} can be reached", ctx.host()),
             usual: None,
             budget: Duration::from_secs(args.timeout),
+            one_try: Some(Duration::from_secs(args.connect_timeout)),
+            most: Duration::from_secs(args.sleep.max(1)),
         };
         wait.for_host(ctx, false, |_| true).await?;
         Ok(Outcome::ok().with("elapsed", start.elapsed().as_secs()))
@@ -68,10 +70,8 @@ crate::arguments! {
         msg []: String = "Reboot initiated by Ansible",
         /// The command to reboot with.
         reboot_command []: Option<String>,
-        /// Folders to look for `shutdown` in.
+        /// Folders to look for `shutdown` in, before those of the host's own search path.
         search_paths []: Option<Vec<String>>,
-        /// A command that prints something which differs after a reboot; the kernel's boot id unless set.
-        boot_time_command []: Option<String>,
     }
 }
 
@@ -93,7 +93,11 @@ impl Action for Reboot {
         let command =
             args.reboot_command.unwrap_or_else(|| format!("shutdown -r now \"{}\"", args.msg.replace('"', "'")));
         // The answer may be cut off by the reboot itself; the boot id decides.
-        let said = ctx.call("command", dict! {"_uses_shell" => true, "_raw_params" => command}).await;
+        let command = match &args.search_paths {
+            Some(paths) => format!("PATH={}:$PATH {command}", paths.join(":")),
+            None => command,
+        };
+        let said = ctx.call("shell", dict! {"cmd" => command}).await;
         if let Ok(outcome) = &said
             && outcome.is_failed()
             && outcome.data.get("rc").is_some_and(|rc| rc.as_int().is_some_and(|rc| rc != 255 && rc < 128))
@@ -101,11 +105,17 @@ impl Action for Reboot {
             return Ok(outcome.clone());
         }
         let budget = Duration::from_secs(args.reboot_timeout);
-        let wait = Waiting { reason: format!("{} back with a new boot id", ctx.host()), usual: None, budget };
+        let wait = Waiting {
+            reason: format!("{} back with a new boot id", ctx.host()),
+            usual: None,
+            budget,
+            one_try: args.connect_timeout.map(Duration::from_secs),
+            most: Duration::from_secs(5),
+        };
         let boot_id = wait.for_host(ctx, false, |id| id != before).await?;
         ctx.consequence(Consequence::Reborn { boot_id, new_host_key: false });
         if let Some(test) = args.test_command {
-            let outcome = ctx.call("command", dict! {"_raw_params" => test}).await?;
+            let outcome = ctx.call("command", dict! {"cmd" => test}).await?;
             if outcome.is_failed() {
                 return Ok(outcome);
             }
@@ -153,6 +163,8 @@ impl Action for StxReinstalled {
             reason: args.reason,
             usual: Some(Duration::from_secs(args.usual)),
             budget: Duration::from_secs(args.timeout),
+            one_try: None,
+            most: Duration::from_secs(5),
         };
         let boot_id = wait.for_host(ctx, args.new_host_key, |id| before.as_deref() != Some(id)).await?;
         ctx.consequence(Consequence::Reborn { boot_id: boot_id.clone(), new_host_key: args.new_host_key });
@@ -165,6 +177,10 @@ struct Waiting {
     reason: String,
     usual: Option<Duration>,
     budget: Duration,
+    /// For one try, where it is not left to the connection's own settings.
+    one_try: Option<Duration>,
+    /// The longest pause between tries.
+    most: Duration,
 }
 
 impl Waiting {
@@ -178,7 +194,13 @@ impl Waiting {
         let start = Instant::now();
         let mut pause = Duration::from_millis(300);
         loop {
-            let seen = match ctx.reconnect(new_host_key).await {
+            let tried = match self.one_try {
+                None => ctx.reconnect(new_host_key).await,
+                Some(limit) => tokio::time::timeout(limit, ctx.reconnect(new_host_key)).await.unwrap_or_else(|_| {
+                    Err(Failure::new(format!("no answer within {}", crate::action::wait::human(limit))))
+                }),
+            };
+            let seen = match tried {
                 Ok(id) if wanted(&id) => return Ok(id),
                 Ok(_) => "the host still runs as before".to_owned(),
                 Err(failure) => failure.to_string(),
@@ -196,7 +218,7 @@ impl Waiting {
                 seen,
             });
             ctx.sleep(pause).await?;
-            pause = (pause * 5 / 4).min(Duration::from_secs(5));
+            pause = (pause * 5 / 4).min(self.most);
         }
     }
 }

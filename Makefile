@@ -1,0 +1,27 @@
+# Everything that a newcomer types: build, demo, test. Packages are in tools/packages, and there alone.
+TARGET  := x86_64-unknown-linux-gnu
+RELEASE := target/$(TARGET)/release
+
+.PHONY: build setup demo test lint crash clean
+
+build: ## bin/stx-upgrade and bin/stx-lab, both static
+	cargo build --release --locked --workspace
+	mkdir -p bin
+	install -m 755 $(RELEASE)/stx-upgrade $(RELEASE)/stx-lab bin/
+
+setup: ## Debian packages that are missing
+	tools/setup
+
+demo: setup build ## a simulated simplex system, upgraded while you watch
+	tools/demo
+
+test: setup ## all tests
+	cargo test --locked --workspace
+
+lint: ## what CI checks beside the tests
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	tools/deny
+
+clean:
+	rm -rf bin target
