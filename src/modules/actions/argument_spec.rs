@@ -32,18 +32,27 @@ impl Action for ValidateArgumentSpec {
 
     async fn run(args: Args, _: Dict, ctx: &mut dyn Context) -> Result<Outcome, Failure> {
         let mut given = args.provided_arguments.clone().unwrap_or_default();
+        let mut checked = args.argument_spec.clone();
         for (name, spec) in &args.argument_spec {
             let names = std::iter::once(name.to_string()).chain(aliases(spec));
             for name in names {
-                if !given.contains_key(name.as_str())
-                    && let Some(value) = ctx.var(&name)?
-                {
-                    given.insert(name.into(), value);
+                if given.contains_key(name.as_str()) {
+                    continue;
+                }
+                match ctx.var(&name) {
+                    Ok(Some(value)) => {
+                        given.insert(name.into(), value);
+                    }
+                    Ok(None) => {}
+                    // It is given, in terms of what later tasks find out: there is nothing to check yet.
+                    Err(_) => {
+                        checked.shift_remove(name.as_str());
+                    }
                 }
             }
         }
         let mut errors = Vec::new();
-        check(&args.argument_spec, &given, "", &mut errors);
+        check(&checked, &given, "", &mut errors);
         let context = Value::dict(args.validate_args_context.unwrap_or_default());
         if errors.is_empty() {
             let outcome = Outcome::ok().with("validate_args_context", context);
