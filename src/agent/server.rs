@@ -60,16 +60,17 @@ pub fn serve<H: Hosts>(run: &str, root: &Path, idle: Duration, kit: Kit<H>) -> i
 
 /// `Ok(None)`: another server has the place, and listens.
 fn take_place(run: &str, root: &Path) -> io::Result<Option<(place::Home, UnixListener)>> {
-    let Some(home) = place::Home::take(root, run)? else {
-        // It holds the lock from before it listens: give it the moment between the two.
-        let socket = place::run_dir(root, run).join(SOCKET);
-        for _ in 0..100 {
-            if socket.exists() {
-                return Ok(None);
-            }
-            std::thread::sleep(Duration::from_millis(20));
+    let socket = place::run_dir(root, run).join(SOCKET);
+    let mut tries = 0;
+    let home = loop {
+        match place::Home::take(root, run)? {
+            Some(home) => break home,
+            // Another server has it, which holds the lock from before it listens; or a sweep has it, for a moment.
+            None if socket.exists() => return Ok(None),
+            None if tries == 100 => return Err(io::Error::other("another agent of this run does not come to listen")),
+            None => std::thread::sleep(Duration::from_millis(20)),
         }
-        return Err(io::Error::other("another agent of this run does not come to listen"));
+        tries += 1;
     };
     let before = std::env::current_dir();
     std::env::set_current_dir(&home.dir)?;

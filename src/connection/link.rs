@@ -121,6 +121,11 @@ pub enum Reattached {
 
 impl Link {
     pub(super) async fn open(connector: Connector, target: Target) -> Result<Link, LinkError> {
+        let run = &connector.0.run;
+        // It becomes a word of a command line and the name of a directory.
+        if !crate::agent::place::is_run_name(run) {
+            return Err(LinkError::Broken { host: target.host, why: format!("`{run}` cannot name a run") });
+        }
         let mut master = None;
         let (channel, welcome) = attach(&connector, &target, &mut master).await?;
         let state = State {

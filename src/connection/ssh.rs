@@ -41,8 +41,10 @@ impl Master {
         let dir = short_dir().map_err(local)?;
         let control = dir.path().join("ctl");
         let mut ssh = Command::new(&target.ssh_program);
-        // Ours, so first: ssh takes the first of two settings.
-        ssh.args(["-o", &format!("ControlPersist={LINGER}"), "-M", "-N", "-f"]).args(target.ssh_arguments());
+        // Ours, so first: ssh takes the first of two settings. Forwardings of the user's configuration are for their own
+        // logins, and would be in the way of these.
+        ssh.args(["-o", &format!("ControlPersist={LINGER}"), "-o", "ClearAllForwardings=yes", "-M", "-N", "-f"]);
+        ssh.args(target.ssh_arguments());
         // The last of two control paths counts, unlike all else.
         ssh.arg("-S").arg(&control).arg("--").arg(&target.address);
         // A group of its own: Ctrl-C on the terminal is for the run to handle.

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod actions;
+pub mod assemble;
 pub mod blockinfile;
 pub mod command;
 pub mod copy;
@@ -17,6 +18,7 @@ pub mod hostname;
 pub mod ini_file;
 pub mod known_hosts;
 pub mod lineinfile;
+pub mod mount;
 pub mod package;
 pub mod paths;
 pub mod ping;
@@ -29,6 +31,7 @@ pub mod setup;
 pub mod shell_words;
 pub mod slurp;
 pub mod stat;
+pub mod sysctl;
 pub mod systemd;
 pub mod tempfile;
 pub mod unarchive;
@@ -39,6 +42,7 @@ use crate::action::module::Entry;
 
 /// Every module, by its file's name. A module that is not here is refused before any host is touched.
 pub const ALL: &[Entry] = &[
+    Entry::of::<assemble::Assemble>(),
     Entry::of::<blockinfile::BlockInFile>(),
     Entry::of::<command::Command>(),
     Entry::of::<command::Shell>(),
@@ -51,6 +55,7 @@ pub const ALL: &[Entry] = &[
     Entry::of::<ini_file::IniFile>(),
     Entry::of::<known_hosts::KnownHosts>(),
     Entry::of::<lineinfile::LineInFile>(),
+    Entry::of::<mount::Mount>(),
     Entry::of::<package::Apt>(),
     Entry::of::<package::Dnf>(),
     Entry::of::<package::Package>(),
@@ -63,6 +68,7 @@ pub const ALL: &[Entry] = &[
     Entry::of::<setup::Setup>(),
     Entry::of::<slurp::Slurp>(),
     Entry::of::<stat::Stat>(),
+    Entry::of::<sysctl::Sysctl>(),
     Entry::of::<systemd::Systemd>(),
     Entry::of::<tempfile::TempFile>(),
     Entry::of::<unarchive::Unarchive>(),

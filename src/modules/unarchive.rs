@@ -170,6 +170,9 @@ enum Kind {
     HardLink(PathBuf),
 }
 
+/// What is done with each entry and its content.
+type See<'a> = dyn FnMut(&mut dyn Act, &Entry, &mut dyn Read) -> Result<(), Failure> + 'a;
+
 struct Unpack<'a> {
     args: &'a Args,
     source: Source,
@@ -244,11 +247,7 @@ impl<'a> Unpack<'a> {
     }
 
     /// Goes through all entries with their content.
-    fn each(
-        &self,
-        host: &mut dyn Act,
-        see: &mut dyn FnMut(&mut dyn Act, &Entry, &mut dyn Read) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
+    fn each(&self, host: &mut dyn Act, see: &mut See<'_>) -> Result<(), Failure> {
         let wanted = |name: &str| {
             let name = name.trim_start_matches("./").trim_end_matches('/');
             let hit = |patterns: &[String]| {
@@ -318,12 +317,7 @@ impl<'a> Unpack<'a> {
         Ok(())
     }
 
-    fn each_of_zip(
-        &self,
-        host: &mut dyn Act,
-        wanted: &dyn Fn(&str) -> bool,
-        see: &mut dyn FnMut(&mut dyn Act, &Entry, &mut dyn Read) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
+    fn each_of_zip(&self, host: &mut dyn Act, wanted: &dyn Fn(&str) -> bool, see: &mut See<'_>) -> Result<(), Failure> {
         let Some(plain) = &self.plain else { return Ok(()) };
         let bad = |e: zip::result::ZipError| Failure::new(format!("the archive cannot be read: {e}"));
         let mut archive = zip::ZipArchive::new(File::open(plain).map_err(broken)?).map_err(bad)?;

@@ -11,7 +11,7 @@ use stx_upgrade::model::outcome::Outcome;
 use stx_upgrade::model::secret::Secret;
 
 use crate::calls::{Store, digest, stdout};
-use crate::lab::{FREE, Lab, OLD, OPS, PASSWORD, PLAIN, TTY, becoming, call, kill, processes, sh, soon, sudo};
+use crate::lab::{FREE, Lab, OLD, OPS, PASSWORD, PLAIN, TTY, becoming, call, kill, of_run, processes, sh, soon, sudo};
 use crate::with_users;
 
 pub fn trials(lab: &'static Lab) -> Vec<Trial> {
@@ -66,7 +66,7 @@ async fn unprivileged(lab: &'static Lab) {
     assert_eq!(stdout(&outcome(&link, 2, becoming(sh("id -un"), "root")).await), "root\n");
     link.bye().await;
     assert!(!std::path::Path::new(&lent).exists(), "the lent copy goes with the agent");
-    soon("the end of the workers", || processes(&["agent worker", &run]).is_empty()).await;
+    soon("the end of the workers", || of_run(&run).is_empty()).await;
 }
 
 async fn failing(lab: &Lab, user: &str, password: Option<&str>, what: &str) {

@@ -11,7 +11,7 @@ use stx_upgrade::connection::{Blobs, Content, Kind, Known, LinkError, Target, Ti
 use stx_upgrade::dict;
 use stx_upgrade::model::outcome::{Outcome, Status};
 
-use crate::lab::{Lab, call, processes, sh, soon};
+use crate::lab::{Lab, call, of_run, processes, sh, soon};
 use crate::trial;
 
 pub fn trials(lab: &'static Lab) -> Vec<Trial> {
@@ -264,7 +264,7 @@ async fn bye(lab: &'static Lab) {
     assert_eq!(mode(lab.run_dir(&run).join("socket")) & 0o777, 0o600);
     link.bye().await;
     assert!(!lab.run_dir(&run).exists());
-    soon("the end of its processes", || processes(&["agent", &run]).is_empty()).await;
+    soon("the end of its processes", || of_run(&run).is_empty()).await;
 }
 
 async fn idle(lab: &'static Lab) {
@@ -273,9 +273,9 @@ async fn idle(lab: &'static Lab) {
     link.call(1, &sh("true"), None).await.unwrap();
     link.acknowledge(1);
     tokio::time::sleep(Duration::from_millis(1500)).await;
-    assert_eq!(processes(&["agent serve", &run]).len(), 1, "it stays while an engine is there");
+    assert_eq!(of_run(&run).len(), 2, "it stays while an engine is there");
     link.close().await;
-    soon("the end of the agent", || processes(&["agent", &run]).is_empty()).await;
+    soon("the end of the agent", || of_run(&run).is_empty()).await;
     assert!(!lab.run_dir(&run).exists());
 }
 

@@ -222,6 +222,11 @@ pub fn processes(words: &[&str]) -> Vec<u32> {
     found
 }
 
+/// The agent's processes of a run, in all roles.
+pub fn of_run(run: &str) -> Vec<u32> {
+    processes(&[" agent ", &format!(" {run} ")])
+}
+
 pub fn kill(pid: u32) {
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid as i32), nix::sys::signal::Signal::SIGKILL).unwrap();
 }

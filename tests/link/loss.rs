@@ -1,16 +1,17 @@
 //! Links that are lost, runs that are killed, agents that are gone: nothing is run twice, and what happened is known.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, ExitCode, Stdio};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use libtest_mimic::Trial;
 use stx_upgrade::action::wire::{Frame, FromAgent, ToAgent, VERSION};
-use stx_upgrade::connection::{Connector, Kind, Known, LinkError, Reattached, Target};
+use stx_upgrade::connection::{Connector, Done, Kind, Known, Link, LinkError, Reattached, Target};
 
 use crate::calls::stdout;
-use crate::lab::{FREE, Lab, PLAIN, call, kill, parent, processes, sh, soon};
+use crate::lab::{FREE, Lab, PLAIN, call, kill, of_run, parent, processes, sh, soon};
 use crate::{trial, with_users};
 
 pub fn trials(lab: &'static Lab) -> Vec<Trial> {
@@ -29,19 +30,54 @@ pub fn trials(lab: &'static Lab) -> Vec<Trial> {
 
 /// The process of sshd that serves a run's link.
 fn session_of(run: &str) -> u32 {
-    parent(processes(&["agent attach", run])[0])
+    parent(processes(&[&format!("agent attach {run} ")])[0])
+}
+
+/// A line that says in a file that it began, and ends once the other is there; the files are in `/tmp`.
+struct Gate {
+    begun: PathBuf,
+    end: PathBuf,
+}
+
+impl Gate {
+    fn new(lab: &Lab) -> Gate {
+        let name = lab.run();
+        Gate { begun: format!("/tmp/stx-link-{name}").into(), end: format!("/tmp/stx-link-{name}-end").into() }
+    }
+
+    fn line(&self) -> String {
+        let (begun, end) = (self.begun.display(), self.end.display());
+        format!("echo ran >>{begun}; while [ ! -e {end} ]; do sleep 0.05; done; echo done; cat {begun}; rm {begun}")
+    }
+
+    async fn begun(&self) {
+        soon("the start of the command", || self.begun.exists()).await;
+    }
+
+    /// Lets the line end. What it says then shows that it ran once.
+    fn open(&self) -> &'static str {
+        std::fs::write(&self.end, "").unwrap();
+        "done\nran\n"
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.end);
+    }
+}
+
+fn start(link: &Link, attempt: u64, line: &str) -> tokio::task::JoinHandle<Result<Done, LinkError>> {
+    let (link, line) = (link.clone(), sh(line));
+    tokio::spawn(async move { link.call(attempt, &line, None).await })
 }
 
 async fn cut(lab: &'static Lab) {
     let run = lab.run();
     let link = lab.connector(&run).open(&lab.target()).await.unwrap();
-    let file = format!("/tmp/stx-link-{run}");
-    let line = sh(&format!("echo ran >>{file}; sleep 1; echo done; cat {file}; rm {file}"));
-    let calling = {
-        let l = link.clone();
-        tokio::spawn(async move { l.call(5, &line, None).await })
-    };
-    soon("its start", || std::path::Path::new(&file).exists()).await;
+    let gate = Gate::new(lab);
+    let calling = start(&link, 5, &gate.line());
+    gate.begun().await;
     kill(session_of(&run));
     let lost = calling.await.unwrap();
     assert!(matches!(lost, Err(LinkError::Lost { sent: true, .. })), "{lost:?}");
@@ -51,32 +87,30 @@ async fn cut(lab: &'static Lab) {
     assert_eq!(link.reattach(Duration::from_secs(20)).await.unwrap(), Reattached::SameAgent);
     assert_eq!(link.ask(6).await.unwrap(), Known::NeverSeen);
     assert_eq!(link.ask(5).await.unwrap(), Known::Running);
-    let done = link.follow(5, None).await.unwrap();
-    assert_eq!(stdout(&done.outcome), "done\nran\n");
+    let said = gate.open();
+    assert_eq!(stdout(&link.follow(5, None).await.unwrap().outcome), said);
     link.bye().await;
 }
 
 async fn master_killed(lab: &'static Lab) {
     let (target, mark) = lab.marked_target();
     let link = lab.connector(&lab.run()).open(&target).await.unwrap();
-    let line = sh("sleep 1; echo done");
-    let calling = {
-        let l = link.clone();
-        tokio::spawn(async move { l.call(1, &line, None).await })
-    };
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    let gate = Gate::new(lab);
+    let calling = start(&link, 1, &gate.line());
+    gate.begun().await;
     let masters = processes(&["ssh", &mark]);
     assert_eq!(masters.len(), 1);
     kill(masters[0]);
     assert!(calling.await.unwrap().is_err());
     assert_eq!(link.reattach(Duration::from_secs(20)).await.unwrap(), Reattached::SameAgent);
-    assert_eq!(stdout(&link.follow(1, None).await.unwrap().outcome), "done\n");
+    let said = gate.open();
+    assert_eq!(stdout(&link.follow(1, None).await.unwrap().outcome), said);
     link.bye().await;
 }
 
 /// The run that is killed: starts a call over a link of the kind and says so.
 pub fn runner(args: &[std::ffi::OsString]) -> ExitCode {
-    let [run, known, key, port, user] = [0, 1, 2, 3, 4].map(|i| args[i].to_str().unwrap().to_owned());
+    let [run, known, key, port, user, line] = [0, 1, 2, 3, 4, 5].map(|i| args[i].to_str().unwrap().to_owned());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let target = if user.is_empty() {
@@ -96,13 +130,8 @@ pub fn runner(args: &[std::ffi::OsString]) -> ExitCode {
                 .open(&target)
                 .await
                 .unwrap();
-        let calling = {
-            let l = link.clone();
-            tokio::spawn(async move { l.call(1, &sh("sleep 1; echo $$"), None).await })
-        };
-        println!("started");
-        let _ = calling.await;
-        let _ = tokio::time::sleep(Duration::from_secs(60)).await;
+        let _ = link.call(1, &sh(&line), None).await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
     });
     ExitCode::FAILURE
 }
@@ -110,27 +139,26 @@ pub fn runner(args: &[std::ffi::OsString]) -> ExitCode {
 async fn run_killed(lab: &'static Lab) {
     for target in [lab.target(), Target { kind: Kind::Local, ..Target::new("localhost") }] {
         let run = lab.run();
+        let gate = Gate::new(lab);
         let mut first = Command::new(std::env::current_exe().unwrap())
             .arg("runner")
             .args([&run, &lab.target().ssh_args[3]])
             .arg(lab.dir.join("user"))
-            .args([lab.port.to_string(), target.user.clone().unwrap_or_default()])
-            .stdout(Stdio::piped())
+            .args([lab.port.to_string(), target.user.clone().unwrap_or_default(), gate.line()])
             .spawn()
             .unwrap();
-        let mut line = String::new();
-        BufReader::new(first.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert_eq!(line, "started\n");
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        gate.begun().await;
         first.kill().unwrap();
         first.wait().unwrap();
 
         let link = lab.connector(&run).open(&target).await.unwrap();
         assert_eq!(link.ask(1).await.unwrap(), Known::Running);
+        let said = gate.open();
         let done = link.follow(1, None).await.unwrap();
+        assert_eq!(stdout(&done.outcome), said);
         assert_eq!(link.ask(1).await.unwrap(), Known::Done(done));
         link.bye().await;
-        soon("the end of its agent", || processes(&["agent", &run]).is_empty()).await;
+        soon("the end of its agent", || of_run(&run).is_empty()).await;
     }
 }
 
@@ -184,23 +212,24 @@ async fn refused(lab: &'static Lab) {
 
 async fn content_after_cut(lab: &'static Lab) {
     // The content comes only after the link was cut once.
-    struct Late(Vec<u8>, std::sync::atomic::AtomicBool);
+    struct Late(Vec<u8>, AtomicBool, AtomicBool);
     impl stx_upgrade::connection::Blobs for Late {
         fn find(&self, _: &str) -> Option<stx_upgrade::connection::Content> {
             use stx_upgrade::connection::Content;
-            let late = self.1.load(std::sync::atomic::Ordering::SeqCst);
+            let late = self.1.load(Ordering::SeqCst);
+            self.2.store(true, Ordering::SeqCst);
             if !late {
-                for _ in 0..200 {
-                    std::thread::sleep(Duration::from_millis(50));
-                    if self.1.load(std::sync::atomic::Ordering::SeqCst) {
-                        break;
+                // The runtime must go on meanwhile, or it would not see the cut.
+                tokio::task::block_in_place(|| {
+                    while !self.1.load(Ordering::SeqCst) {
+                        std::thread::sleep(Duration::from_millis(20));
                     }
-                }
+                });
             }
             Some(Content::Bytes(self.0.clone().into()))
         }
     }
-    let blobs = Arc::new(Late(b"late".to_vec(), Default::default()));
+    let blobs = Arc::new(Late(b"late".to_vec(), AtomicBool::default(), AtomicBool::default()));
     let run = lab.run();
     let link = lab.connector_with(&run, blobs.clone(), Duration::from_secs(60)).open(&lab.target()).await.unwrap();
     let dest = format!("/var/tmp/stx-link-{run}");
@@ -209,10 +238,10 @@ async fn content_after_cut(lab: &'static Lab) {
         let l = link.clone();
         tokio::spawn(async move { l.call(1, &put, None).await })
     };
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    soon("that it is asked for", || blobs.2.load(Ordering::SeqCst)).await;
     kill(session_of(&run));
     assert!(calling.await.unwrap().is_err());
-    blobs.1.store(true, std::sync::atomic::Ordering::SeqCst);
+    blobs.1.store(true, Ordering::SeqCst);
     link.reattach(Duration::from_secs(20)).await.unwrap();
     let done = link.follow(1, None).await.unwrap();
     assert!(done.outcome.changed, "{done:?}");
