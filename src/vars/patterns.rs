@@ -18,9 +18,12 @@ pub struct Flags {
     pub multiline: bool,
 }
 
+/// Compiled patterns, by pattern, flags, and whether the text ends with a line feed.
+type Kept = HashMap<(String, Flags, bool), Arc<Regex>>;
+
 /// A Python pattern, compiled for a text: what `$` means depends on whether the text ends with a line feed.
 pub fn compile(pattern: &str, flags: Flags, text: &str) -> Res<Arc<Regex>> {
-    static KEPT: OnceLock<RwLock<HashMap<(String, Flags, bool), Arc<Regex>>>> = OnceLock::new();
+    static KEPT: OnceLock<RwLock<Kept>> = OnceLock::new();
     let kept = KEPT.get_or_init(RwLock::default);
     let key = (pattern.to_owned(), flags, text.ends_with('\n'));
     if let Ok(k) = kept.read()

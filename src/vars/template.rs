@@ -223,6 +223,8 @@ pub struct Engine {
     conditions: RwLock<HashMap<String, Compiled>>,
     files: RwLock<HashMap<(String, String), Compiled>>,
     pub yaml: ReadYaml,
+    /// Steps after which a template counts as endless.
+    pub most_steps: u64,
 }
 
 fn cached<K: std::hash::Hash + Eq>(
@@ -353,8 +355,16 @@ impl Templar {
                 conditions: RwLock::default(),
                 files: RwLock::default(),
                 yaml,
+                most_steps: 20_000_000,
             },
         }
+    }
+
+    /// Sets after how many steps (expressions, statements, turns of loops) a template counts as endless; 20 million
+    /// unless set.
+    pub fn limit_steps(mut self, steps: u64) -> Templar {
+        self.engine.most_steps = steps;
+        self
     }
 
     /// Renders every template in a value. One that is exactly `{{ … }}` gives the value itself, of any kind; `omit`

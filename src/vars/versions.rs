@@ -87,7 +87,10 @@ fn number(text: &str) -> Option<u64> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
-fn strict(text: &str) -> Result<(Vec<u64>, bool, Option<(char, u64)>), String> {
+/// Three numbers, whether it is final, and the pre-release.
+type Strict = (Vec<u64>, bool, Option<(char, u64)>);
+
+fn strict(text: &str) -> Result<Strict, String> {
     let wrong = || format!("invalid version number '{text}'");
     let (numbers, pre) = match text.find(['a', 'b']) {
         Some(i) => {

@@ -1,8 +1,10 @@
 //! The filters, a file for each family; one line of a family's table each.
 
+mod address;
 mod data;
 mod jinja;
 mod lists;
+mod network;
 mod numbers;
 mod paths;
 mod regex;
@@ -19,8 +21,18 @@ pub(super) use text::{hash_password, random_letters, shell_words};
 
 use super::jinja::tree::Filter;
 
-const FAMILIES: &[&[Filter]] =
-    &[data::ALL, lists::ALL, numbers::ALL, paths::ALL, regex::ALL, text::ALL, yaml::ALL, jinja::ALL, sequences::ALL];
+const FAMILIES: &[&[Filter]] = &[
+    data::ALL,
+    lists::ALL,
+    network::ALL,
+    numbers::ALL,
+    paths::ALL,
+    regex::ALL,
+    text::ALL,
+    yaml::ALL,
+    jinja::ALL,
+    sequences::ALL,
+];
 
 fn table() -> &'static HashMap<&'static str, &'static Filter> {
     static TABLE: OnceLock<HashMap<&'static str, &'static Filter>> = OnceLock::new();

@@ -33,7 +33,7 @@ fn replace(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
         patterns::fill(&replacement, &found, &mut out)?;
         last = whole.end();
         n += 1;
-        cx.bounded(out.len())?;
+        cx.bounded_text(out.len())?;
     }
     out.push_str(&text[last..]);
     if least > 0 && n != least {

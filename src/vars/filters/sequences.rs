@@ -252,7 +252,7 @@ fn join(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
             None => item.clone(),
         };
         out.push_str(&cx.text(&item)?);
-        cx.bounded(out.len())?;
+        cx.bounded_text(out.len())?;
     }
     Ok(out.into())
 }

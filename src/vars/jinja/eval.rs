@@ -13,8 +13,6 @@ use crate::model::value::{Template, Value};
 use crate::vars::error::{Fail, Link, TemplateError, TemplateErrorKind, fail};
 use crate::vars::template::{Control, Engine, Scope, TextOptions};
 
-/// Steps after which a template counts as endless.
-const MOST_STEPS: u64 = 20_000_000;
 /// Nested templates, macro calls and includes.
 const MOST_DEPTH: u32 = 400;
 
@@ -58,9 +56,17 @@ impl Frame {
 
 /// What is being rendered, for loops of variables and for messages.
 struct Doing {
-    template: *const Template,
+    template: Arc<Template>,
     scope: usize,
-    what: String,
+    name: Option<Arc<str>>,
+}
+
+/// ``variable 'url'``, or the template's own text.
+fn what(template: &Template, name: Option<&str>) -> String {
+    match name {
+        Some(name) => format!("variable '{name}'"),
+        None => format!("'{}'", shorten(&template.text)),
+    }
 }
 
 /// One rendering: the variables it sees, what it has already resolved, and its limits.
@@ -120,8 +126,8 @@ impl<'a> Cx<'a> {
     /// One more step; an endless template ends here.
     pub fn step(&mut self) -> Res<()> {
         self.steps += 1;
-        if self.steps > MOST_STEPS {
-            return fail(format!("the template did not end within {MOST_STEPS} steps"));
+        if self.steps > self.engine.most_steps {
+            return fail(format!("the template did not end within {} steps", self.engine.most_steps));
         }
         Ok(())
     }
@@ -138,7 +144,7 @@ impl<'a> Cx<'a> {
     }
 
     /// A variable of the play, rendered if it is a template; none if there is no such variable.
-    pub fn variable(&mut self, name: &str) -> Res<Option<Val>> {
+    pub fn variable(&mut self, name: &Arc<str>) -> Res<Option<Val>> {
         if let Some(v) = self.resolved.get(name) {
             return Ok(v.clone());
         }
@@ -149,7 +155,7 @@ impl<'a> Cx<'a> {
                 None => None,
             },
         };
-        self.resolved.insert(name.into(), value.clone());
+        self.resolved.insert(name.clone(), value.clone());
         Ok(value)
     }
 
@@ -161,7 +167,7 @@ impl<'a> Cx<'a> {
         }
     }
 
-    fn settle_as(&mut self, v: &Val, name: Option<&str>) -> Res {
+    fn settle_as(&mut self, v: &Val, name: Option<&Arc<str>>) -> Res {
         let Val::Later(value) = v else { return Ok(v.clone()) };
         match value {
             Value::Template(t) => self.template(t, name),
@@ -172,17 +178,14 @@ impl<'a> Cx<'a> {
     }
 
     /// Renders a template of a variable. Its errors know their place; undefined becomes a value that knows it.
-    pub fn template(&mut self, template: &Arc<Template>, name: Option<&str>) -> Res {
-        let pointer = Arc::as_ptr(template);
+    pub fn template(&mut self, template: &Arc<Template>, name: Option<&Arc<str>>) -> Res {
         // The scope's address tells hosts apart: the same group variable is rendered for each.
         let scope = (self.scope as *const dyn Scope).cast::<()>() as usize;
-        let what = match name {
-            Some(name) => format!("variable '{name}'"),
-            None => format!("'{}'", shorten(&template.text)),
-        };
-        if let Some(first) = self.doing.iter().position(|d| d.template == pointer && d.scope == scope) {
-            let mut way: Vec<&str> = self.doing[first..].iter().map(|d| d.what.as_str()).collect();
-            way.push(&what);
+        let same = |d: &Doing| Arc::ptr_eq(&d.template, template) && d.scope == scope;
+        if let Some(first) = self.doing.iter().position(same) {
+            let mut way: Vec<String> =
+                self.doing[first..].iter().map(|d| what(&d.template, d.name.as_deref())).collect();
+            way.push(what(template, name.map(|n| &**n)));
             let mut error = TemplateError::new(
                 TemplateErrorKind::Other,
                 format!("recursive loop of templates: {}", way.join(" uses ")),
@@ -194,12 +197,12 @@ impl<'a> Cx<'a> {
             place(&mut e, "", &template.text, Some(&template.span));
             e
         })?;
-        self.doing.push(Doing { template: pointer, scope, what: what.clone() });
+        self.doing.push(Doing { template: template.clone(), scope, name: name.cloned() });
         let outer = std::mem::take(&mut self.inherits);
         let result = self.deeper(|cx| cx.run(&program, &Frame::root(true)));
         self.inherits = outer;
         self.doing.pop();
-        let link = Link { what, span: Some(template.span.clone()) };
+        let link = || Link { what: what(template, name.map(|n| &**n)), span: Some(template.span.clone()) };
         match result {
             Ok(Val::Missing(m)) => {
                 let mut m = (*m).clone();
@@ -210,7 +213,7 @@ impl<'a> Cx<'a> {
                     m.at = None;
                 }
                 if name.is_some() {
-                    m.chain.push(link);
+                    m.chain.push(link());
                 }
                 Ok(Val::missing(m))
             }
@@ -219,7 +222,7 @@ impl<'a> Cx<'a> {
             Err(mut error) => {
                 place(&mut error, &program.name, &program.text, Some(&template.span));
                 if name.is_some() {
-                    error.chain.push(link);
+                    error.chain.push(link());
                 }
                 as_value(error)
             }
@@ -293,7 +296,7 @@ impl<'a> Cx<'a> {
                     let v = self.expr(p, frame)?;
                     text.push_str(&self.text(&v)?);
                 }
-                self.bounded(text.len())?;
+                self.bounded_text(text.len())?;
                 Ok(Val::from(text))
             }
             ExprKind::Compare(first, rest) => {

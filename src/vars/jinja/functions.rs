@@ -346,7 +346,7 @@ impl Object for OfHost {
         "dict"
     }
     fn member(&self, cx: &mut Cx<'_>, key: &Val) -> Res<Option<Val>> {
-        let Some(name) = key.as_str() else { return Ok(None) };
+        let Val::Str(name) = key else { return Ok(None) };
         enum Found {
             Plain(Value),
             Missing(Rc<Missing>),
@@ -395,9 +395,9 @@ impl Object for Vars {
         "dict"
     }
     fn member(&self, cx: &mut Cx<'_>, key: &Val) -> Res<Option<Val>> {
-        match key.as_str() {
-            Some(name) => cx.variable(name),
-            None => Ok(None),
+        match key {
+            Val::Str(name) => cx.variable(name),
+            _ => Ok(None),
         }
     }
     fn items(&self, cx: &mut Cx<'_>) -> Res<Option<Vec<Val>>> {

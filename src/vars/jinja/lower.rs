@@ -360,7 +360,7 @@ impl Lower<'_> {
             if digits.len() > 1
                 && digits.starts_with('0')
                 && digits.bytes().all(|b| b.is_ascii_digit())
-                && digits.trim_matches('0') != ""
+                && !digits.trim_matches('0').is_empty()
             {
                 let octal = digits.trim_start_matches('0');
                 return Ok(ExprKind::Bad(format!(

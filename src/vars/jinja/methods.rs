@@ -246,7 +246,7 @@ fn text(cx: &mut Cx<'_>, s: &str, name: &str, args: Args) -> Res {
         "center" | "ljust" | "rjust" => {
             let fill = b.text(cx, 1, " ")?;
             let (width, len) = (width(&b)?, s.chars().count());
-            cx.bounded(width)?;
+            cx.bounded_text(width)?;
             let pad = width.saturating_sub(len);
             let left = match name {
                 "ljust" => 0,
@@ -258,7 +258,7 @@ fn text(cx: &mut Cx<'_>, s: &str, name: &str, args: Args) -> Res {
         }
         "zfill" => {
             let (width, len) = (width(&b)?, s.chars().count());
-            cx.bounded(width)?;
+            cx.bounded_text(width)?;
             let zeros = "0".repeat(width.saturating_sub(len));
             match s.strip_prefix(['-', '+']) {
                 Some(rest) => Val::from(format!("{}{zeros}{rest}", &s[..1])),

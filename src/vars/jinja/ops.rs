@@ -9,8 +9,9 @@ use super::val::{Map, Res, Val};
 use crate::model::value::{Dict, Key, Value, python_float};
 use crate::vars::error::{TemplateError, TemplateErrorKind, fail};
 
-/// Longest text or list that a repetition may make.
-const LONGEST: usize = 16 << 20;
+/// Most items of a list, and most bytes of a text, that a template may make.
+const MOST_ITEMS: usize = 2 << 20;
+const MOST_BYTES: usize = 64 << 20;
 
 impl Cx<'_> {
     /// Python's truth of a value.
@@ -323,7 +324,7 @@ impl Cx<'_> {
             }
             (Math::Mul, Val::Str(s), n) | (Math::Mul, n, Val::Str(s)) if n.as_int().is_some() => {
                 let n = usize::try_from(n.as_int().unwrap_or(0)).unwrap_or(0);
-                self.bounded(s.len().saturating_mul(n))?;
+                self.bounded_text(s.len().saturating_mul(n))?;
                 Ok(Val::from(s.repeat(n)))
             }
             (Math::Mul, l @ (Val::List(_) | Val::Tuple(_)), n) | (Math::Mul, n, l @ (Val::List(_) | Val::Tuple(_)))
@@ -346,13 +347,20 @@ impl Cx<'_> {
         }
     }
 
-    /// Refuses a list or text that would eat the memory.
-    pub fn bounded(&self, size: usize) -> Res<()> {
-        if size > LONGEST {
-            fail(format!("the template makes a value of {size} items, more than the limit of {LONGEST}"))
-        } else {
-            Ok(())
+    /// Refuses a list that would eat the memory.
+    pub fn bounded(&self, items: usize) -> Res<()> {
+        if items <= MOST_ITEMS {
+            return Ok(());
         }
+        fail(format!("the template makes a list of {items} items; the limit is {MOST_ITEMS}"))
+    }
+
+    /// Refuses a text that would eat the memory.
+    pub fn bounded_text(&self, bytes: usize) -> Res<()> {
+        if bytes <= MOST_BYTES {
+            return Ok(());
+        }
+        fail(format!("the template makes a text of {bytes} bytes; the limit is {MOST_BYTES}"))
     }
 
     pub fn negate(&mut self, v: &Val) -> Res {

@@ -84,7 +84,7 @@ impl Cx<'_> {
                 Val::Tuple(_) | Val::List(_) | Val::Dict(_) => text.push_str(&self.value(p)?.to_string()),
                 other => text.push_str(&self.text(other)?),
             }
-            self.bounded(text.len())?;
+            self.bounded_text(text.len())?;
         }
         Ok(Val::from(text))
     }
@@ -308,6 +308,7 @@ impl Cx<'_> {
             recursive: f.recursive.then(|| (p.clone(), f.clone(), frame.clone())),
         });
         for (i, item) in state.items.iter().enumerate() {
+            self.step()?;
             state.at.set(i);
             let inner = Frame::inside(frame);
             inner.set(&"loop".into(), Val::Object(state.clone()));

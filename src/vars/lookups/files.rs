@@ -340,7 +340,7 @@ fn place_of(cx: &mut Cx<'_>, name: &str) -> Res<PathBuf> {
     if name.starts_with('/') {
         return Ok(PathBuf::from(name));
     }
-    let base = match cx.variable("playbook_dir")? {
+    let base = match cx.variable(&"playbook_dir".into())? {
         Some(Val::Str(s)) => PathBuf::from(&*s),
         _ => cx.control("the lookup 'password'")?.search().pop().unwrap_or_default(),
     };
