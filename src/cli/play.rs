@@ -215,7 +215,7 @@ pub fn drive(session: Session<'_>) -> anyhow::Result<Exit> {
     let options = options(args, &loaded)?;
     let chosen = super::reporters::choose(&args.output, &mask)?;
     let out = Out::new(chosen.reporters, mask);
-    let known_hosts = state.runs_dir().join(format!("{id}.known_hosts"));
+    let known_hosts = state.runs_dir().with_file_name("known_hosts");
     let hosts = Hosts::new(&id, known_hosts);
     let playbooks: Vec<String> = args.playbooks.clone();
     let earlier = (record.earlier().finished.len() as u32, record.earlier().in_doubt.len() as u32);

@@ -1,6 +1,6 @@
 //! The links of a run: opened when first needed, one for each host and login, kept until the end.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,10 +22,19 @@ pub struct Hosts {
     connector: Connector,
     store: Arc<Store>,
     links: Mutex<HashMap<String, Slot>>,
-    /// Hosts that are known to come back with another host key, taken knowingly for this run.
-    new_keys: Mutex<HashSet<String>>,
+    /// Hosts that came back with another host key, taken knowingly.
+    new_keys: Mutex<HashMap<String, Trust>>,
     /// The keys taken so: a file a host, named after this one.
     known_hosts: PathBuf,
+}
+
+/// How far a host is trusted whose key is not the one in the user's known_hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trust {
+    /// It was reinstalled: the first key that it shows is taken.
+    TakeNext,
+    /// The key that was taken then, and no other.
+    Taken,
 }
 
 type Slot = Arc<tokio::sync::Mutex<Option<Link>>>;
@@ -41,7 +50,7 @@ impl Blobs for Store {
 }
 
 impl Hosts {
-    /// For the run of that id; `known_hosts` is a private file for host keys taken during it.
+    /// For the run of that id; `known_hosts` begins the names of private files for host keys taken at reinstalls.
     pub fn new(run: &str, known_hosts: PathBuf) -> Hosts {
         let store = Arc::new(Store::default());
         Hosts {
@@ -61,7 +70,13 @@ impl Hosts {
         if let Some(link) = open.as_ref() {
             return Ok(link.clone());
         }
-        let link = self.connector.open(&target).await?;
+        let link = match self.connector.open(&target).await {
+            // Its key was taken knowingly when it was reinstalled, in this run or an earlier one.
+            Err(LinkError::HostKeyChanged { .. } | LinkError::HostKeyUnknown { .. }) if self.remembers(host) => {
+                self.connector.open(&self.target(run, host, scope, step)?).await?
+            }
+            other => other?,
+        };
         *open = Some(link.clone());
         Ok(link)
     }
@@ -131,9 +146,14 @@ impl Hosts {
             target.host_key_checking = options.host_key_checking;
         }
         target.password.iter().for_each(|p| run.out.mask.learn(p));
-        if self.new_keys.lock().unwrap_or_else(PoisonError::into_inner).contains(host) {
+        let trust = self.new_keys.lock().unwrap_or_else(PoisonError::into_inner).get(host).copied();
+        if let Some(trust) = trust {
             let file = format!("UserKnownHostsFile={}", self.key_file(host).display());
-            let own = ["-o", "StrictHostKeyChecking=accept-new", "-o", &file, "-o", "GlobalKnownHostsFile=/dev/null"];
+            let strict = match trust {
+                Trust::TakeNext => "StrictHostKeyChecking=accept-new",
+                Trust::Taken => "StrictHostKeyChecking=yes",
+            };
+            let own = ["-o", strict, "-o", &file, "-o", "GlobalKnownHostsFile=/dev/null"];
             // ssh takes the first of two settings.
             target.ssh_args.splice(0..0, own.map(str::to_owned));
         }
@@ -152,7 +172,17 @@ impl Hosts {
         }
     }
 
-    /// Where the key of a host is kept that was taken during this run.
+    /// Whether a key of the host was taken knowingly before; from here on that one is asked for.
+    fn remembers(&self, host: &str) -> bool {
+        let mut keys = self.new_keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = !keys.contains_key(host) && self.key_file(host).is_file();
+        if taken {
+            keys.insert(host.to_owned(), Trust::Taken);
+        }
+        taken
+    }
+
+    /// Where the key of a host is kept that was taken when it was reinstalled.
     fn key_file(&self, host: &str) -> PathBuf {
         let mut name = self.known_hosts.clone().into_os_string();
         name.push(format!(".{}", host.replace('/', "_")));
@@ -167,7 +197,7 @@ impl Hosts {
 
     /// From here on the host is known to answer with another host key; the one it shows first is taken for this run.
     pub fn expect_new_key(&self, host: &str) {
-        self.new_keys.lock().unwrap_or_else(PoisonError::into_inner).insert(host.to_owned());
+        self.new_keys.lock().unwrap_or_else(PoisonError::into_inner).insert(host.to_owned(), Trust::TakeNext);
     }
 
     /// Content that modules may ask for, by its SHA-256.
