@@ -27,7 +27,7 @@ impl Module for Facts {
     const RETURNS: &'static [(&'static str, &'static str)] = &[(
         "ansible_facts.stx",
         "platform (up, bare, restoring), installed_release, boot_id, and from a platform that is up: name, uuid, type, mode, \
-         software_version, dialect, hosts, loads, upgrade_state (`none` or the platform's word), from_release, \
+         software_version, dialect, hosts, loads, upgrade_state and kube_upgrade_state (`none` or the platform's word), from_release, \
          to_release (of the upgrade, else of an imported load, else of a new release in `loads_dir`), load_iso, load_sig, \
          old_loads",
     )];
@@ -100,6 +100,7 @@ fn ask(host: &mut dyn Look, args: &Args) -> Result<Dict, Failure> {
             "id" => l.id.as_str(), "state" => l.state.word(), "software_version" => l.version.as_str(),
         })).collect::<Value>(),
         "old_loads" => old.map(|l| l.version.as_str()).collect::<Value>(),
+        "kube_upgrade_state" => platform::patiently(host, platform::kube_upgrade)?,
         "upgrade_state" => upgrade.as_ref().map_or("none", |u| u.state.word()),
         "from_release" => from,
         "to_release" => to,

@@ -313,6 +313,21 @@ pub fn upgrade(host: &mut dyn Look) -> Result<Option<Upgrade>, No> {
     }))
 }
 
+/// The state of a Kubernetes upgrade under way; `none` if there is none. One that is completed and not deleted counts: it
+/// is in the way of a platform upgrade too.
+pub fn kube_upgrade(host: &mut dyn Look) -> Result<String, No> {
+    if reinstalled(host) {
+        needs_openrc(host)?;
+        return Ok("none".into());
+    }
+    let words = ["kube-upgrade-show"];
+    let text = ask(host, &words)?;
+    if text.contains("A kubernetes upgrade is not in progress") {
+        return Ok("none".into());
+    }
+    Object::parse(&text).and_then(|o| o.need("state")).map_err(unreadable(&words))
+}
+
 /// A load that the system holds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Load {

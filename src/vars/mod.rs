@@ -1,12 +1,15 @@
-//! Variables and templates: layers and their precedence, and Jinja as Ansible runs it.
+//! Templates: Jinja as Ansible runs it, with its filters, tests and lookups.
 //!
-//! What the engine calls is [`template::Templar`] and [`layers`]; the rest is the language.
+//! What the other rooms call is [`template::Templar`], with a [`template::Scope`] of theirs that knows the variables and
+//! their precedence. minijinja reads the language; [`jinja`] gives it Python's meaning.
 
+mod check;
 mod dates;
 mod error;
 pub mod filters;
 mod jinja;
 pub mod lookups;
+mod options;
 mod patterns;
 pub mod template;
 pub mod tests;

@@ -1,19 +1,18 @@
 //! Templates and conditions of a run: what the engine and the modules call. The language itself is in [`super::jinja`].
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
-use minijinja::syntax::SyntaxConfig;
-
+use super::check;
 pub use super::error::{Fail, Link, TemplateError, TemplateErrorKind};
-use super::jinja::eval::{Cx, Frame, place, with_line_ends};
+use super::jinja::eval::{Cx, Frame};
 use super::jinja::lower::{Reading, compile};
-use super::jinja::tree::{Arg, Body, Expr, ExprKind, Program};
+use super::jinja::places::{place, with_line_ends};
+use super::jinja::tree::Program;
 use super::jinja::val::{Res, Val};
-use super::jinja::{functions, walk};
-use crate::model::mistake::{Mistake, nearest};
+pub use super::options::TextOptions;
+use crate::model::mistake::Mistake;
 use crate::model::source::{Span, Spanned};
 use crate::model::value::{Dict, Template, Value};
 
@@ -84,123 +83,6 @@ impl Scope for Above<'_> {
     }
     fn control(&self) -> Option<&dyn Control> {
         self.below.control()
-    }
-}
-
-/// How a template file is read; the defaults are those of the `template` module.
-#[derive(Clone, Debug)]
-pub struct TextOptions {
-    /// The file's name, for messages and relative includes.
-    pub name: String,
-    /// Where `include`, `import` and `extends` look, before the control node's search path.
-    pub search: Vec<PathBuf>,
-    pub trim_blocks: bool,
-    pub lstrip_blocks: bool,
-    pub keep_trailing_newline: bool,
-    pub newline_sequence: String,
-    pub variable: (String, String),
-    pub block: (String, String),
-    pub comment: (String, String),
-    pub line_statement_prefix: String,
-    pub line_comment_prefix: String,
-}
-
-impl Default for TextOptions {
-    fn default() -> TextOptions {
-        let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
-        TextOptions {
-            name: String::new(),
-            search: Vec::new(),
-            trim_blocks: true,
-            lstrip_blocks: false,
-            keep_trailing_newline: false,
-            newline_sequence: "\n".into(),
-            variable: pair("{{", "}}"),
-            block: pair("{%", "%}"),
-            comment: pair("{#", "#}"),
-            line_statement_prefix: String::new(),
-            line_comment_prefix: String::new(),
-        }
-    }
-}
-
-impl TextOptions {
-    fn syntax(&self) -> Res<SyntaxConfig> {
-        let mut b = SyntaxConfig::builder();
-        let own = |s: &String| Cow::<'static, str>::Owned(s.clone());
-        b.variable_delimiters(own(&self.variable.0), own(&self.variable.1));
-        b.block_delimiters(own(&self.block.0), own(&self.block.1));
-        b.comment_delimiters(own(&self.comment.0), own(&self.comment.1));
-        b.line_statement_prefix(own(&self.line_statement_prefix));
-        b.line_comment_prefix(own(&self.line_comment_prefix));
-        b.trim_blocks(self.trim_blocks).lstrip_blocks(self.lstrip_blocks);
-        b.keep_trailing_newline(self.keep_trailing_newline);
-        b.build().map_err(|e| {
-            let detail = e.detail().unwrap_or("they are not usable");
-            TemplateError::new(TemplateErrorKind::Syntax, format!("the template's delimiters: {detail}"))
-        })
-    }
-
-    /// Takes a `#jinja2:` first line into account; gives the text behind it.
-    fn header<'t>(&mut self, text: &'t str) -> Res<&'t str> {
-        let Some(rest) = text.strip_prefix("#jinja2:") else { return Ok(text) };
-        let wrong = |m: String| Err(TemplateError::new(TemplateErrorKind::Syntax, m));
-        let Some((line, text)) = rest.split_once('\n') else {
-            return wrong("the #jinja2: line must be followed by a line end".into());
-        };
-        for pair in line.split(',') {
-            let Some((key, value)) = pair.split_once(':') else {
-                return wrong(format!("the #jinja2: line needs pairs of name and value, not '{}'", pair.trim()));
-            };
-            let value = value.trim();
-            let quoted = value.strip_prefix(['\'', '"']).and_then(|v| v.strip_suffix(['\'', '"']));
-            let value = match (value, quoted) {
-                ("True", _) => Value::Bool(true),
-                ("False", _) => Value::Bool(false),
-                (_, Some(raw)) => match super::jinja::literals::unescape(raw) {
-                    Ok(text) => Value::str(text),
-                    Err(e) => return wrong(format!("the #jinja2: line: {e}")),
-                },
-                _ => return wrong(format!("the #jinja2: line: {} must be True, False or a quoted text", key.trim())),
-            };
-            self.set(key.trim(), &value)?;
-        }
-        Ok(text)
-    }
-
-    /// Sets an option by the name that the `template` module and the `#jinja2:` line give it.
-    pub(super) fn set(&mut self, key: &str, value: &Value) -> Res<()> {
-        let slot = match key {
-            "variable_start_string" => &mut self.variable.0,
-            "variable_end_string" => &mut self.variable.1,
-            "block_start_string" => &mut self.block.0,
-            "block_end_string" => &mut self.block.1,
-            "comment_start_string" => &mut self.comment.0,
-            "comment_end_string" => &mut self.comment.1,
-            "line_statement_prefix" => &mut self.line_statement_prefix,
-            "line_comment_prefix" => &mut self.line_comment_prefix,
-            "newline_sequence" => &mut self.newline_sequence,
-            "trim_blocks" | "lstrip_blocks" | "keep_trailing_newline" => {
-                let flag = match key {
-                    "trim_blocks" => &mut self.trim_blocks,
-                    "lstrip_blocks" => &mut self.lstrip_blocks,
-                    _ => &mut self.keep_trailing_newline,
-                };
-                match value {
-                    Value::Bool(b) => *flag = *b,
-                    Value::Null => {}
-                    _ => return super::error::fail(format!("the template option '{key}' must be true or false")),
-                }
-                return Ok(());
-            }
-            _ => return super::error::fail(format!("unknown template option '{key}'")),
-        };
-        match value {
-            Value::Str(s) => *slot = s.to_string(),
-            Value::Null => {}
-            _ => return super::error::fail(format!("the template option '{key}' must be a text")),
-        }
-        Ok(())
     }
 }
 
@@ -472,7 +354,7 @@ impl Templar {
         };
         let shown = if kind == Kind::Text { text } else { text.trim() };
         match program {
-            Ok(program) => mistakes(&program, shown, span),
+            Ok(program) => check::mistakes(&program, shown, span),
             Err(mut e) => {
                 place(&mut e, "", shown, Some(span));
                 vec![e.to_mistake()]
@@ -485,7 +367,7 @@ impl Templar {
         let mut options = options.clone();
         let program = options.header(text).and_then(|body| self.engine.text(body, &options).map(|p| (p, body)));
         match program {
-            Ok((program, body)) => mistakes(&program, body, &Span::of_text(&options.name, body)),
+            Ok((program, body)) => check::mistakes(&program, body, &Span::of_text(&options.name, body)),
             Err(e) => vec![e.to_mistake()],
         }
     }
@@ -496,22 +378,7 @@ impl Templar {
             Kind::Text => self.engine.template(text),
             Kind::Expression => self.engine.condition(text.trim()),
         };
-        let Ok(program) = program else { return Vec::new() };
-        let mut own: Vec<&str> = Vec::new();
-        let mut names: Vec<String> = Vec::new();
-        if let Body::Template(body) = &program.body {
-            walk::assigned(body, &mut |n| own.push(n));
-        }
-        visit(&program, &mut |e| {
-            if let ExprKind::Var(n) = &*e.kind
-                && !own.contains(&&**n)
-                && !functions::is_global(n)
-                && !names.iter().any(|k| **k == **n)
-            {
-                names.push(n.to_string());
-            }
-        });
-        names
+        program.map(|p| check::names(&p)).unwrap_or_default()
     }
 }
 
@@ -526,76 +393,4 @@ fn not_boolean(value: &Value, text: &str, wrong: &dyn Fn(String) -> Fail) -> Fai
         Value::Int(_) | Value::Float(_) => e.help(format!("compare it: {shown} != 0")),
         _ => e.help(format!("test for null: {shown} is not none")),
     }
-}
-
-fn visit<'p>(program: &'p Program, f: &mut dyn FnMut(&'p Expr)) {
-    match &program.body {
-        Body::Expression(e) => walk::expr(e, f),
-        Body::Template(body) => walk::exprs(body, f),
-    }
-    for block in program.blocks.values() {
-        walk::exprs(block, f);
-    }
-}
-
-/// What is wrong in a program that can be read.
-fn mistakes(program: &Program, text: &str, span: &Span) -> Vec<Mistake> {
-    let mut found: Vec<(Fail, bool)> = Vec::new();
-    visit(program, &mut |e| {
-        let mut add = |message: String, near: Option<&str>, warning: bool| {
-            let mut error = TemplateError::new(TemplateErrorKind::Syntax, message);
-            error.at = Some(e.at);
-            error = match near {
-                Some(near) => error.help(format!("did you mean '{near}'?")),
-                None => error,
-            };
-            found.push((error, warning));
-        };
-        match &*e.kind {
-            ExprKind::Bad(message) => add(message.clone(), None, true),
-            ExprKind::Filter { filter: None, name, .. } => {
-                add(format!("there is no filter '{name}'"), nearest(name, super::filters::names()), false);
-            }
-            ExprKind::Test { test: None, name, .. } => {
-                add(format!("there is no test '{name}'"), nearest(name, super::tests::names()), false);
-            }
-            ExprKind::Filter { filter: Some(filter), name, args, .. } => {
-                if let Some((wrong, near)) = unknown_argument(filter.params, args) {
-                    add(format!("the filter '{name}' has no argument '{wrong}'"), near, false);
-                }
-            }
-            ExprKind::Test { test: Some(test), name, args, .. } => {
-                if let Some((wrong, near)) = unknown_argument(test.params, args) {
-                    add(format!("the test '{name}' has no argument '{wrong}'"), near, false);
-                }
-            }
-            ExprKind::Call(callee, args) => {
-                if let (ExprKind::Var(function), Some(Arg::Pos(first))) = (&*callee.kind, args.first())
-                    && matches!(&**function, "lookup" | "query" | "q")
-                    && let ExprKind::Const(Value::Str(name)) = &*first.kind
-                    && super::lookups::find(name).is_none()
-                {
-                    add(format!("there is no lookup '{name}'"), nearest(name, super::lookups::names()), false);
-                }
-            }
-            _ => {}
-        }
-    });
-    found
-        .into_iter()
-        .map(|(mut e, warning)| {
-            place(&mut e, &program.name, text, Some(span));
-            Mistake { warning, ..e.to_mistake() }
-        })
-        .collect()
-}
-
-fn unknown_argument<'a>(params: &[&'static str], args: &'a [Arg]) -> Option<(&'a str, Option<&'static str>)> {
-    if params.iter().any(|p| p.starts_with("**")) {
-        return None;
-    }
-    args.iter().find_map(|a| match a {
-        Arg::Named(n, _) if !params.contains(&&**n) => Some((&**n, nearest(n, params.iter().copied()))),
-        _ => None,
-    })
 }

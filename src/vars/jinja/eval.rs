@@ -6,9 +6,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::functions;
+use super::places::{locate, place, shorten, with_line_ends};
 use super::tree::*;
 use super::val::{Args, Missing, Res, Val};
-use crate::model::source::Span;
 use crate::model::value::{Template, Value};
 use crate::vars::error::{Fail, Link, TemplateError, TemplateErrorKind, fail};
 use crate::vars::template::{Control, Engine, Scope, TextOptions};
@@ -424,114 +424,6 @@ impl<'a> Cx<'a> {
         Ok(Val::missing(missing))
     }
 
-    /// `of.name`: a method of Python's type wins over a key, as in Jinja.
-    fn attribute(&mut self, of: &Val, name: &Arc<str>, path: impl Fn() -> String, at: At) -> Res {
-        let key = Val::Str(name.clone());
-        if let Some(v) = self.find(of, &key)? {
-            if matches!(of, Val::Dict(_)) && super::methods::of_dict(name) {
-                return Ok(Val::object(functions::Method { of: of.clone(), name: name.clone() }));
-            }
-            return Ok(v);
-        }
-        if super::methods::known(of, name) {
-            return Ok(Val::object(functions::Method { of: of.clone(), name: name.clone() }));
-        }
-        self.absent(of, &key, path, at)
-    }
-
-    fn subscript(&mut self, of: &Val, key: &Val, path: impl Fn() -> String, at: At) -> Res {
-        if let Val::Missing(m) = key {
-            return Ok(Val::Missing(m.clone()));
-        }
-        match self.find(of, key)? {
-            Some(v) => Ok(v),
-            None => {
-                if let Some(name) = key.as_str()
-                    && super::methods::known(of, name)
-                {
-                    return Ok(Val::object(functions::Method { of: of.clone(), name: name.into() }));
-                }
-                self.absent(of, key, path, at)
-            }
-        }
-    }
-
-    /// A member of a value, undefined if it has none; for filters.
-    pub fn member(&mut self, of: &Val, key: &Val) -> Res {
-        match self.find(of, key)? {
-            Some(v) => Ok(v),
-            None => self.absent(of, key, String::new, (0, 0)),
-        }
-    }
-
-    /// A member of a value, if it has one.
-    pub fn find(&mut self, of: &Val, key: &Val) -> Res<Option<Val>> {
-        match of {
-            Val::Missing(_) => Ok(None),
-            Val::Dict(d) => {
-                let Ok(key) = self.key(key) else { return Ok(None) };
-                let item = d.borrow().get(&key).cloned();
-                let Some(item) = item else { return Ok(None) };
-                let Val::Later(_) = item else { return Ok(Some(item)) };
-                let settled = self.settle(&item)?;
-                if let Some(slot) = d.borrow_mut().get_mut(&key) {
-                    *slot = settled.clone();
-                }
-                Ok(Some(settled))
-            }
-            Val::List(l) => {
-                let Some(i) = index(key, l.borrow().len()) else { return Ok(None) };
-                let item = l.borrow().get(i).cloned();
-                let Some(item) = item else { return Ok(None) };
-                let settled = self.settle(&item)?;
-                if let Some(slot) = l.borrow_mut().get_mut(i) {
-                    *slot = settled.clone();
-                }
-                Ok(Some(settled))
-            }
-            Val::Tuple(t) => match index(key, t.len()).and_then(|i| t.get(i)) {
-                Some(v) => self.settle(v).map(Some),
-                None => Ok(None),
-            },
-            Val::Str(s) => {
-                let Some(_) = key.as_int() else { return Ok(None) };
-                let i = index(key, s.chars().count());
-                Ok(i.and_then(|i| s.chars().nth(i)).map(|c| Val::str(c.to_string())))
-            }
-            Val::Object(o) => o.clone().member(self, key),
-            Val::Later(_) => {
-                let of = self.settle(of)?;
-                self.find(&of, key)
-            }
-            _ => Ok(None),
-        }
-    }
-
-    /// The undefined value that a missing member is.
-    fn absent(&mut self, of: &Val, key: &Val, path: impl Fn() -> String, at: At) -> Res {
-        if let Val::Missing(m) = of {
-            return Ok(Val::Missing(m.clone()));
-        }
-        let shown = match key {
-            Val::Str(s) => format!("'{s}'"),
-            other => self.text(other)?,
-        };
-        let message = format!("object of type '{}' has no attribute {shown}", of.kind());
-        let base = path();
-        let name = match key {
-            _ if base.is_empty() => String::new(),
-            Val::Str(s) => format!("{base}.{s}"),
-            _ => format!("{base}[{shown}]"),
-        };
-        let message = if name.is_empty() { message } else { format!("'{name}' is undefined: {message}") };
-        let mut missing = Missing { at: (at != (0, 0)).then_some(at), ..Missing::new(name, message) };
-        if let Some(Val::Str(why)) = self.find(of, &Val::str("not_knowable"))? {
-            missing.message = format!("'{}' cannot be known before the run: {why}", missing.name);
-            missing.not_knowable = Some(why.to_string());
-        }
-        Ok(Val::missing(missing))
-    }
-
     /// Applies a filter; undefined arguments pass through to the result, unless the filter looks at them itself.
     pub fn filter(&mut self, filter: &'static Filter, name: &str, value: Val, args: Args) -> Res {
         if !filter.takes_missing {
@@ -614,20 +506,6 @@ impl<'a> Cx<'a> {
     }
 }
 
-/// The result with the line feeds at the end of its template, which Jinja drops and Ansible puts back.
-pub fn with_line_ends(template: &str, result: &str, newline: &str) -> String {
-    let count = |t: &str| t.len() - t.trim_end_matches('\n').len();
-    let missing = count(template).saturating_sub(count(result));
-    format!("{result}{}", newline.repeat(missing))
-}
-
-/// The place in a list that a key means; negative counts from the end.
-fn index(key: &Val, len: usize) -> Option<usize> {
-    let i = key.as_int()?;
-    let i = if i < 0 { i + len as i64 } else { i };
-    usize::try_from(i).ok().filter(|i| *i < len)
-}
-
 /// The path that an expression spells, for messages; empty where it is not one.
 fn path(e: &Expr) -> String {
     match &*e.kind {
@@ -682,56 +560,4 @@ fn as_value(error: Fail) -> Res {
         expression: error.expression,
         chain: error.chain,
     }))
-}
-
-/// Gives an error its place, once its template is known.
-pub fn place(error: &mut TemplateError, name: &str, text: &str, span: Option<&Span>) {
-    if error.span.is_some() {
-        return;
-    }
-    let own;
-    let span = match span {
-        Some(s) => s,
-        None => {
-            own = Span::of_text(name, text);
-            &own
-        }
-    };
-    let (span, expression) = locate(span, text, error.at.take());
-    error.span = Some(span);
-    error.expression = expression;
-}
-
-/// The place of a part of a template: exact where the template's text stands verbatim in its source, else the place of
-/// the part's first line if it is there once, else the whole.
-fn locate(span: &Span, text: &str, at: Option<At>) -> (Span, String) {
-    let Some((from, to)) = at else { return (span.clone(), shorten(text)) };
-    let part = text.get(from as usize..to as usize).unwrap_or("");
-    let source = span.text();
-    let start = match source.find(text) {
-        Some(i) => Some(i + from as usize),
-        None => {
-            let line = part.lines().next().unwrap_or("").trim();
-            let mut found = source.match_indices(line).map(|(i, _)| i);
-            // The n-th occurrence in the text is the n-th in the source.
-            let n = text[..from as usize].matches(line).count();
-            if line.is_empty() { None } else { found.nth(n) }
-        }
-    };
-    let expression = shorten(part.trim());
-    match start {
-        Some(i) => {
-            let length = part.lines().next().map_or(0, |l| l.trim_end().len()).max(1);
-            (span.part(i as u32, (i + length).min(source.len()) as u32), expression)
-        }
-        None => (span.clone(), expression),
-    }
-}
-
-fn shorten(text: &str) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(80) {
-        Some((i, _)) => format!("{}…", &line[..i]),
-        None => line,
-    }
 }

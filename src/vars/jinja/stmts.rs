@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::eval::{Cx, Frame, place};
+use super::eval::{Cx, Frame};
+use super::places::place;
 use super::tree::*;
 use super::val::{Args, Map, Missing, Object, Res, Val};
 use crate::vars::error::{Link, TemplateError, TemplateErrorKind, fail};
