@@ -148,6 +148,41 @@ fn killed_at_every_record() {
     lab.assert_once(ONCE);
 }
 
+#[test]
+fn cut_off_at_every_call() {
+    let Some(lab) = Lab::up("cut_off_at_every_call") else { return };
+    let mut play = lab.upgrade(&["play", "upgrade.yml", "-i", "inventory/lab", "--yes"]);
+    let out = play.env("STX_UPGRADE_CUT_LINKS", "1").output().unwrap();
+    assert!(out.status.success(), "{}", text(&out));
+    assert!(text(&out).matches("cut by a test").count() > 50, "{}", text(&out));
+    lab.assert_upgraded();
+    lab.assert_once(ONCE);
+}
+
+#[test]
+fn a_check_changes_nothing() {
+    let Some(lab) = Lab::up("a_check_changes_nothing") else { return };
+    // One login first, so that what a login itself leaves is there before.
+    assert!(lab.play(&["--check", "--tags", "none"]).status.success());
+    let before = tree(&lab);
+    let out = lab.play(&["--check", "--diff"]);
+    assert!(out.status.success(), "{}", text(&out));
+    let said = text(&out);
+    assert!(said.contains("+platform::params::software_version: '21.12'"), "{said}");
+    assert!(said.contains("tasks decided"), "{said}");
+    assert_eq!(tree(&lab), before);
+    lab.assert_once(&[]);
+    assert!(lab.changes().is_empty(), "{:?}", lab.changes());
+}
+
+/// Every file of the host with its permissions, owner and digest, but for what a login itself writes.
+fn tree(lab: &Lab) -> String {
+    let line = "find / -xdev \\( -path /proc -o -path /sys -o -path /dev -o -path /tmp -o -path /run -o -path /var/tmp -o -path /var/log \
+        -o -path /var/lib/postgresql -o -path /opt/etcd -o -path /home/sysadmin/.cache -o -path /root/.cache -o -path /work \\) -prune -o \
+        -newer /etc/build.info -type f -printf '%p %m %U %G ' -exec sha256sum {} \\; 2>/dev/null | sort";
+    String::from_utf8(lab.lab(&["exec", "controller-0", "bash", "-c", line]).stdout).unwrap()
+}
+
 /// How many steps the run's journal has on record as ended.
 fn journal_steps(lab: &Lab) -> usize {
     let runs = lab.dir.path().join("state/stx-upgrade/runs");

@@ -18,8 +18,8 @@ pub trait Module: 'static {
     const EXAMPLE: &'static str;
     /// The argument that free-form text fills (`command: echo hi`); none if the module has no free form.
     const FREE_FORM: Option<&'static str> = None;
-    /// Seconds within which the host is back, for a module that takes its host down (a reboot, a reinstall): a link that is lost
-    /// meanwhile, and a host that comes back with another boot id or host key, are its success.
+    /// Seconds within which the host is back, for a module that takes its host down (a reboot, a reinstall): so long a link that
+    /// is lost meanwhile is waited for, and a host that comes back with another host key is its success.
     const LOSES_HOST: Option<u64> = None;
     type Args: Arguments;
 

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -174,11 +175,38 @@ impl Link {
         progress: Option<mpsc::UnboundedSender<Tidings>>,
     ) -> Result<Done, LinkError> {
         let message = ToAgent::Call { attempt, call: call.clone() };
+        self.cut_for_a_test();
         match self.request(attempt, &message, progress, false).await? {
             Known::Done(done) => Ok(done),
             // Not sent on by `hear` to one who waits for the end alone.
             Known::Running | Known::NeverSeen => Err(self.broken("an answer without a result".into())),
         }
+    }
+
+    /// For the fault tests: with `STX_UPGRADE_CUT_LINKS` set, every call is cut off once before it is sent and, when it is
+    /// tried again, once after.
+    fn cut_for_a_test(&self) {
+        static CALLS: AtomicU64 = AtomicU64::new(0);
+        if std::env::var_os("STX_UPGRADE_CUT_LINKS").is_none() {
+            return;
+        }
+        let channel = self.state().channel;
+        let why = || "cut by a test".to_owned();
+        if CALLS.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) {
+            return self.sever(channel, why());
+        }
+        let link = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(3)).await;
+            link.sever(channel, why());
+        });
+    }
+
+    fn sever(&self, channel: u64, why: String) {
+        if let Some(up) = &self.state().up {
+            up.tasks.iter().for_each(tokio::task::AbortHandle::abort);
+        }
+        self.went_down(channel, why);
     }
 
     /// What the agent knows of an attempt.

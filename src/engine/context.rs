@@ -152,9 +152,6 @@ impl<'a> Caller<'a> {
             }
             let mut follow = false;
             if let Some(was) = doubt.take() {
-                if loses_host.is_some() && was.is_other_boot(&link) {
-                    return Ok(self.host_went_down("it has booted since"));
-                }
                 match self.settle(&link, attempt, recovery, &was).await? {
                     Settled::Done(outcome) => {
                         self.acknowledge(&link, attempt);
@@ -361,14 +358,6 @@ impl<'a> Caller<'a> {
 /// An attempt that may have been begun, and the agent that had it (empty if that is not known).
 enum Doubt {
     Had { agent: String },
-}
-
-impl Doubt {
-    /// Whether the host has booted since.
-    fn is_other_boot(&self, link: &Link) -> bool {
-        let Doubt::Had { agent } = self;
-        agent.split(' ').next().is_some_and(|boot| !boot.is_empty() && boot != link.welcome().boot_id)
-    }
 }
 
 /// Who serves a link: boot, process and start of the agent.

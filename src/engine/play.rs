@@ -374,6 +374,7 @@ impl PlayState {
         let handler = task.handler;
         if end.unreachable() {
             self.with(|s| s.get_mut(host).into_iter().for_each(|h| h.unreachable = true));
+            run.record.lose(&end.place);
             return self.is_fatal(run, task, host);
         }
         if !end.failed() {
@@ -410,6 +411,7 @@ impl PlayState {
             }
             _ => {
                 run.out.count(host, Count::Failed);
+                run.record.lose(&end.place);
                 self.is_fatal(run, task, host)
             }
         }

@@ -14,10 +14,10 @@ use crate::journal::read::Answers;
 use crate::journal::record::{
     Answer, Body, Decided, Finished as FinishedRecord, Gate, Ruling, Shown, Started, Verdict, worth_keeping,
 };
-use crate::journal::recover::Recovered;
+use crate::journal::recover::{Done, Recovered};
 use crate::journal::writer::Writer;
 use crate::model::event::{self, Stamped, StepRef};
-use crate::model::outcome::{Consequence, Outcome};
+use crate::model::outcome::{Consequence, Outcome, Status};
 use crate::model::value::Value;
 
 use super::out::now;
@@ -46,12 +46,16 @@ pub struct Recorder {
     held: Mutex<HashMap<StepKey, Vec<(Link, Attempt)>>>,
     handed_over: Mutex<Vec<(Link, Attempt)>>,
     attempts: AtomicU64,
+    /// Where a host was lost to a failure: what it did from that record on (the failed step, `always` parts behind it) is done
+    /// anew by a resume.
+    lost: HashMap<String, u64>,
 }
 
 impl Recorder {
     /// Records into `writer`; `earlier` and `answers` are what a resumed run has on record.
     pub fn new(writer: Option<Writer>, earlier: Recovered, answers: Option<Answers>) -> Recorder {
         let attempts = AtomicU64::new(earlier.last_attempt);
+        let lost = lost(&earlier);
         Recorder {
             writer,
             earlier,
@@ -60,6 +64,7 @@ impl Recorder {
             held: Mutex::default(),
             handed_over: Mutex::default(),
             attempts,
+            lost,
         }
     }
 
@@ -71,7 +76,7 @@ impl Recorder {
     /// The end of a step, if an earlier part has it on record and it can be read. One that was sealed and whose key is not
     /// here counts as not ended.
     pub fn finished(&self, place: &StepPlace) -> Option<Finished> {
-        let done = self.earlier.done(&place.key())?;
+        let done = self.ended(place)?;
         match self.answers.as_ref()?.answer(done) {
             Ok(answer) => {
                 let looped = answer.outcome.data.contains_key("results") && place.item.is_none();
@@ -90,7 +95,28 @@ impl Recorder {
     /// Whether an end is on record, without reading it.
     pub fn has_finished(&self, host: &str, step: &str, visit: u32) -> bool {
         let place = StepPlace { host: host.to_owned(), step: step.to_owned(), visit, ..StepPlace::default() };
-        self.earlier.done(&place.key()).is_some()
+        self.ended(&place).is_some()
+    }
+
+    /// The end of a step that still counts.
+    fn ended(&self, place: &StepPlace) -> Option<&Done> {
+        let done = self.earlier.done(&place.key())?;
+        let lost = self.lost.get(&place.host).copied().unwrap_or(u64::MAX);
+        // Items of a failed loop were recorded before its end; those that failed are tried again.
+        let failed =
+            place.item.is_some() && self.is_lost(&StepPlace { item: None, ..place.clone() }) && is_bad(&done.status);
+        (done.number < lost && !failed).then_some(done)
+    }
+
+    fn is_lost(&self, place: &StepPlace) -> bool {
+        let key = place.key();
+        self.earlier.decided.contains_key(&(key.clone(), LOST.to_owned()))
+            && self.earlier.done(&key).is_some_and(|d| is_bad(&d.status))
+    }
+
+    /// A step took its host out of the run: a resume does it again.
+    pub fn lose(&self, place: &StepPlace) {
+        self.note(Body::Decided(Box::new(Decided::new(place.key(), LOST, true.into()))));
     }
 
     /// A step that was begun and has no end on record.
@@ -203,6 +229,27 @@ impl Recorder {
             None => Ok(()),
         }
     }
+}
+
+/// The name of the mark on a step that took its host out of the run.
+const LOST: &str = "lost";
+
+fn is_bad(status: &Status) -> bool {
+    matches!(status, Status::Failed | Status::Unreachable)
+}
+
+/// For each host that was lost and not won back, the number of the record at which that was.
+fn lost(earlier: &Recovered) -> HashMap<String, u64> {
+    let mut lost: HashMap<String, u64> = HashMap::new();
+    for (key, _) in earlier.decided.keys().filter(|(_, what)| what == LOST) {
+        if let (Some(place), Some(done)) = (key.place(), earlier.done(key))
+            && is_bad(&done.status)
+        {
+            let at = lost.entry(place.host).or_insert(done.number);
+            *at = (*at).min(done.number);
+        }
+    }
+    lost
 }
 
 /// A step about to begin.

@@ -29,6 +29,8 @@ pub struct Ended {
     /// Handlers and topics to notify, rendered.
     pub notify: Vec<String>,
     pub replayed: bool,
+    /// Where the journal keeps it.
+    pub place: StepPlace,
 }
 
 impl Ended {
@@ -117,6 +119,7 @@ impl<'a> Step<'a> {
             consequences: finished.consequences,
             notify: finished.notify,
             replayed,
+            place: self.place(None),
         }
     }
 

@@ -36,6 +36,8 @@ impl Module for HostLock {
         under way is waited for and not sent again. Unlocking the host it runs on reboots it: the step is then taken up \
         again by asking the platform.";
     const RETURNS: &'static [(&'static str, &'static str)] = &[("states", "administrative/operational/availability")];
+    // An unlock reboots a simplex host; orchestration allows it 30 minutes.
+    const LOSES_HOST: Option<u64> = Some(1800);
     const EXAMPLE: &'static str =
         "- name: lock controller-0\n  stx_host_lock:\n    host: controller-0\n    state: locked";
     type Args = Args;

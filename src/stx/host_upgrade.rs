@@ -31,6 +31,8 @@ impl Module for HostUpgrade {
         It answers the platform's prompt, returns as soon as the platform accepted, and does not wait: the host goes \
         down. Use `stx_reinstalled` after it. Put a gate before it.";
     const RETURNS: &'static [(&'static str, &'static str)] = &[("release", "what is or will be installed")];
+    // The install that it begins may take an hour.
+    const LOSES_HOST: Option<u64> = Some(3600);
     const EXAMPLE: &'static str =
         "- name: reinstall controller-0\n  stx_host_upgrade:\n    host: controller-0\n    to_release: '21.12'";
     type Args = Args;
