@@ -87,8 +87,7 @@ impl<H: Hosts> Desk<H> {
 
     /// Serves this connection from now on: says who is here, and which content calls wait for.
     pub fn greet(&self, connection: u64) {
-        self.outbox.connect(connection);
-        self.outbox.say(&FromAgent::Welcome(self.welcome.clone()));
+        self.outbox.connect(connection, &FromAgent::Welcome(self.welcome.clone()));
         for sha256 in self.blobs.wanted() {
             self.outbox.say(&FromAgent::NeedBlob { sha256 });
         }

@@ -31,9 +31,15 @@ struct Queue {
 pub struct Gone;
 
 impl Outbox {
-    /// Serves this connection from now on; what waited for another one is dropped.
-    pub fn connect(&self, connection: u64) {
-        *self.queue() = Queue { connection, ..Queue::default() };
+    /// Serves this connection from now on, and says `first` before anything else can be said to it; what waited for another
+    /// one is dropped.
+    pub fn connect<T: Serialize>(&self, connection: u64, first: &T) {
+        let mut queue = self.queue();
+        *queue = Queue { connection, ..Queue::default() };
+        if let Ok(frame) = Frame::message(first) {
+            queue.push(frame.encode());
+        }
+        drop(queue);
         self.changed.notify_all();
     }
 
@@ -141,10 +147,10 @@ mod tests {
     fn only_the_served_connection_is_written_to() {
         let outbox = Outbox::default();
         outbox.say(&FromAgent::NeverSeen { attempt: 1 });
-        outbox.connect(1);
+        outbox.connect(1, &FromAgent::NeverSeen { attempt: 7 });
         outbox.say(&FromAgent::NeverSeen { attempt: 2 });
-        outbox.connect(2);
-        outbox.say(&FromAgent::NeverSeen { attempt: 3 });
+        outbox.connect(2, &FromAgent::NeverSeen { attempt: 3 });
+        outbox.say(&FromAgent::NeverSeen { attempt: 4 });
         assert!(outbox.bulk(1, Frame::Bytes(vec![0])).is_err());
         let mut written = Vec::new();
         outbox.drain(1, &mut written);
@@ -160,7 +166,8 @@ mod tests {
             }
             assert!(outbox.disconnect(2));
             let text = drain.join().unwrap();
-            assert!(String::from_utf8_lossy(&text).contains("\"attempt\":3"));
+            let text = String::from_utf8_lossy(&text).into_owned();
+            assert!(text.find("\"attempt\":3") < text.find("\"attempt\":4"), "the greeting comes first: {text}");
         });
     }
 }

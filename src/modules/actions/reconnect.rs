@@ -166,10 +166,16 @@ impl Action for StxReinstalled {
             one_try: None,
             most: Duration::from_secs(5),
         };
-        let boot_id = wait.for_host(ctx, args.new_host_key, |id| before.as_deref() != Some(id)).await?;
+        let boot_id = wait.for_host(ctx, args.new_host_key, |id| !before.as_deref().is_some_and(|b| is_same_boot(id, b))).await?;
         ctx.consequence(Consequence::Reborn { boot_id: boot_id.clone(), new_host_key: args.new_host_key });
         Ok(Outcome::ok().with("boot_id", boot_id).with("elapsed", start.elapsed().as_secs()))
     }
+}
+
+/// Whether a boot that an agent reported is the one that is meant: by the agent's own words, or by the kernel's id alone,
+/// which the agent's begins with.
+fn is_same_boot(reported: &str, meant: &str) -> bool {
+    !meant.is_empty() && reported.starts_with(meant)
 }
 
 /// A wait for a host that is away.
