@@ -418,7 +418,9 @@ fn list(args: &Play, loaded: &Loaded) -> anyhow::Result<()> {
             };
             println!("\n  play #{} ({hosts}): {title}\tTAGS: [{}]", i + 1, tags(&play.tags));
             if args.list_hosts {
-                let found = pattern::matches(&[hosts.clone()], &loaded.inventory).map_err(anyhow::Error::from)?.hosts;
+                let found = pattern::matches(std::slice::from_ref(&hosts), &loaded.inventory)
+                    .map_err(anyhow::Error::from)?
+                    .hosts;
                 println!("    pattern: ['{hosts}']\n    hosts ({}):", found.len());
                 found.iter().for_each(|h| println!("      {h}"));
             }

@@ -98,18 +98,15 @@ impl Hosts {
             own = TaskScope::of_host(step.run, Some(step.play), host);
             &own
         };
-        let mut failed = None;
-        let var = |name: &str| match vars.rendered(name) {
-            Ok(value) => value,
-            Err(error) => {
-                failed = Some(error.to_string());
+        let failed = std::cell::RefCell::new(None);
+        let var = |name: &str| {
+            vars.rendered(name).unwrap_or_else(|error| {
+                failed.replace(Some(error.to_string()));
                 None
-            }
+            })
         };
-        let var = std::cell::RefCell::new(var);
-        let mut target = Target::from_vars(host, |name| (var.borrow_mut())(name)).map_err(refused)?;
-        drop(var);
-        if let Some(why) = failed {
+        let mut target = Target::from_vars(host, var).map_err(refused)?;
+        if let Some(why) = failed.into_inner() {
             return Err(refused(why));
         }
         let common = &step.task.common;

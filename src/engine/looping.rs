@@ -120,12 +120,12 @@ fn with(run: &Run, lookup: &str, looping: &Loop, scope: &TaskScope) -> Result<Ve
 }
 
 /// The items of a task's loop. What cannot be rendered is the failed result of the task.
-pub fn items(run: &Run, looping: &Loop, scope: &TaskScope) -> Result<Vec<Value>, Outcome> {
-    let failure = |error: &TemplateError| execute::template_failure("", error);
+pub fn items(run: &Run, looping: &Loop, scope: &TaskScope) -> Result<Vec<Value>, Box<Outcome>> {
+    let failure = |error: &TemplateError| Box::new(execute::template_failure("", error));
     match &looping.with {
         None => {
             let value = run.templar.render(&looping.terms.value, scope).map_err(|e| failure(&e))?;
-            super::judge::items(value).map_err(Outcome::failed)
+            super::judge::items(value).map_err(|why| Box::new(Outcome::failed(why)))
         }
         Some(lookup) => with(run, &lookup.value, looping, scope).map_err(|e| failure(&e)),
     }

@@ -140,7 +140,7 @@ impl<'a> Step<'a> {
                 if let Ok(Some(skipped)) = self.condition(scope) {
                     return Ok((skipped, Vec::new(), false));
                 }
-                return Err(End::Outcome(Box::new(outcome)));
+                return Err(End::Outcome(outcome));
             }
         };
         let control = looping::Control::read(self.run, &task.loop_control, scope).map_err(End::template)?;

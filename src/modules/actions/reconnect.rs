@@ -166,7 +166,8 @@ impl Action for StxReinstalled {
             one_try: None,
             most: Duration::from_secs(5),
         };
-        let boot_id = wait.for_host(ctx, args.new_host_key, |id| !before.as_deref().is_some_and(|b| is_same_boot(id, b))).await?;
+        let boot_id =
+            wait.for_host(ctx, args.new_host_key, |id| !before.as_deref().is_some_and(|b| is_same_boot(id, b))).await?;
         ctx.consequence(Consequence::Reborn { boot_id: boot_id.clone(), new_host_key: args.new_host_key });
         Ok(Outcome::ok().with("boot_id", boot_id).with("elapsed", start.elapsed().as_secs()))
     }
