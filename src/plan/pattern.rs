@@ -228,7 +228,7 @@ mod tests {
         assert_eq!(found("workers[-1]"), "worker-1");
         assert_eq!(found("all[1:2]"), "controller-1 worker-0");
         assert_eq!(found("all[2:]"), "worker-0 worker-1");
-        assert_eq!(found("worker-[01]"), "worker-0 worker-1");
+        assert_eq!(found("w*-?"), "worker-0 worker-1");
     }
 
     #[test]

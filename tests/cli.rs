@@ -1,0 +1,218 @@
+//! The command line as a user meets it: what it says, where, and with which exit code. Everything runs on this machine
+//! (`connection: local`), with folders of the test's own.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+struct Place {
+    dir: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Place {
+        Place { dir: tempfile::tempdir().unwrap() }
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.dir.path().join(name)).unwrap_or_default()
+    }
+
+    fn run(&self, args: &[&str]) -> Run {
+        let out = Command::new(env!("CARGO_BIN_EXE_stx-upgrade"))
+            .args(args)
+            .current_dir(self.dir.path())
+            .env("XDG_STATE_HOME", self.dir.path().join("state"))
+            .env("XDG_CACHE_HOME", self.dir.path().join("cache"))
+            .env_remove("ANSIBLE_INVENTORY")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        Run(out)
+    }
+
+    /// Plays `site.yml` with this text on this machine.
+    fn play(&self, text: &str) -> Run {
+        self.write("site.yml", text);
+        self.run(&["play", "site.yml", "-i", "localhost,", "-c", "local"])
+    }
+
+    fn journal(&self) -> PathBuf {
+        let runs = self.dir.path().join("state/stx-upgrade/runs");
+        let mut found: Vec<PathBuf> = fs::read_dir(runs).unwrap().map(|e| e.unwrap().path()).collect();
+        found.retain(|p| p.extension().is_some_and(|e| e == "journal"));
+        assert_eq!(found.len(), 1, "{found:?}");
+        found.remove(0)
+    }
+}
+
+struct Run(Output);
+
+impl Run {
+    #[track_caller]
+    fn code(self, code: i32) -> Run {
+        assert_eq!(self.0.status.code(), Some(code), "{}", self.text());
+        self
+    }
+
+    #[track_caller]
+    fn says(self, words: &str) -> Run {
+        assert!(self.text().contains(words), "`{words}` is not in\n{}", self.text());
+        self
+    }
+
+    #[track_caller]
+    fn hides(self, words: &str) -> Run {
+        assert!(!self.text().contains(words), "`{words}` is in\n{}", self.text());
+        self
+    }
+
+    fn text(&self) -> String {
+        format!("{}\n{}", String::from_utf8_lossy(&self.0.stdout), String::from_utf8_lossy(&self.0.stderr))
+    }
+}
+
+const HEAD: &str = "- hosts: localhost\n  gather_facts: false\n  tasks:\n";
+
+#[test]
+fn every_mistake_is_found_before_anything_runs() {
+    let place = Place::new();
+    let text = format!(
+        "{HEAD}    - command: touch ran\n    - comand: ls\n    - copy:\n        contnt: x\n        dest: /tmp/y\n      notify: nobody\n\
+         \x20   - debug: msg=\"{{{{ 1 | nofilter }}}}\"\n    - import_role: {{name: prechek}}\n  gather_fact: false\n"
+    );
+    place
+        .play(&text)
+        .code(4)
+        .says("`command`")
+        .says("site.yml:7:9")
+        .says("did you mean `content`?")
+        .says("nofilter")
+        .says("the role `prechek` was not found")
+        .says("gather_facts")
+        .says("errors; nothing was run.");
+    assert!(!place.dir.path().join("ran").exists());
+    assert!(!place.dir.path().join("state").exists(), "no journal for what never began");
+}
+
+#[test]
+fn exit_codes() {
+    let place = Place::new();
+    place.play("- hosts: [\n").code(4).says("site.yml:");
+    place.run(&["play", "nowhere.yml"]).code(1).says("nowhere.yml").says("upgrade.yml");
+    place.run(&["play", "--nonsense"]).code(5);
+    place
+        .play("- hosts: nobody\n  gather_facts: false\n  tasks: [{debug: {}}]\n")
+        .code(1)
+        .says("no play matched any host");
+    place.run(&["play", "site.yml", "-i", "missing.ini"]).code(4).says("missing.ini");
+    place.run(&["play", "site.yml", "-i", "localhost,", "-l", "nobody"]).code(1);
+    place.play(&format!("{HEAD}    - fail: msg=no\n")).code(2).says("FAILED!");
+    place.play(&format!("{HEAD}    - command: true\n")).code(0);
+    place.run(&["play", "site.yml", "-i", "localhost,", "-c", "local", "--detailed-exitcode"]).code(10);
+    place
+        .play(&format!("{HEAD}    - stx_gate: {{title: t, lines: {{a: b}}, expect: localhost}}\n"))
+        .code(11)
+        .says("GATE [t]");
+    place
+        .play(&format!("{HEAD}    - stx_gate: {{title: t, lines: {{a: b}}, expect: localhost, answer: no way}}\n"))
+        .code(12);
+    place.play("- hosts: all\n  gather_facts: false\n  tasks: [{command: 'true'}]\n").code(0);
+    place.run(&["play", "site.yml", "-i", "away.invalid,"]).code(3).says("UNREACHABLE!");
+}
+
+#[test]
+fn an_undefined_variable_names_itself_and_its_place() {
+    let place = Place::new();
+    place
+        .play(&format!("{HEAD}    - command: echo {{{{ nope.member }}}}\n"))
+        .code(2)
+        .says("'nope' is undefined")
+        .says("site.yml:4:");
+}
+
+#[test]
+fn a_failed_run_is_resumed_at_the_failed_step() {
+    let place = Place::new();
+    let text = format!(
+        "{HEAD}    - shell: echo first >> log\n      register: r\n    - command: cat needed\n    - shell: echo \"{{{{ r.rc }}}} last\" >> log\n      notify: h\n\
+         \x20 handlers:\n    - name: h\n      shell: echo handler >> log\n"
+    );
+    place.play(&text).code(2).says("stx-upgrade resume");
+    assert_eq!(place.read("log"), "first\n");
+    place.write("needed", "");
+    place.run(&["resume"]).code(0).hides("first");
+    assert_eq!(place.read("log"), "first\n0 last\nhandler\n", "nothing twice, nothing lost");
+    place.run(&["runs"]).code(0).says("completed");
+    place.run(&["show", "--verify"]).code(0).says("chain intact");
+}
+
+#[test]
+fn loops_go_on_at_the_item_that_failed() {
+    let place = Place::new();
+    let text = format!(
+        "{HEAD}    - shell: echo {{{{ item }}}} >> log && test {{{{ item }}}} != 2 -o -e needed\n      loop: [1, 2, 3]\n"
+    );
+    place.play(&text).code(2);
+    assert_eq!(place.read("log"), "1\n2\n3\n", "a loop goes on after a failed item, as in Ansible");
+    place.write("needed", "");
+    place.run(&["resume"]).code(0);
+    assert_eq!(place.read("log"), "1\n2\n3\n2\n");
+}
+
+#[test]
+fn a_journal_that_was_cut_edited_or_comes_from_the_future() {
+    let place = Place::new();
+    place.play(&format!("{HEAD}    - command: echo hi\n    - command: cat needed\n")).code(2);
+    let path = place.journal();
+    let whole = fs::read(&path).unwrap();
+
+    // A torn last line is dropped, and said.
+    fs::write(&path, &whole[..whole.len() - 7]).unwrap();
+    place.run(&["resume"]).code(2).says("warning");
+
+    let text = String::from_utf8(whole.clone()).unwrap();
+    fs::write(&path, text.replacen("\"hi\"", "\"ho\"", 1)).unwrap();
+    place.run(&["resume"]).code(15).says("damaged");
+    place.run(&["show", "--verify"]).code(15);
+
+    fs::write(&path, text.replacen("\"format\":1", "\"format\":99", 1)).unwrap();
+    place.run(&["resume"]).code(15);
+}
+
+#[test]
+fn secrets_are_shown_nowhere() {
+    let place = Place::new();
+    let text = format!(
+        "{HEAD}    - shell: echo \"got {{{{ admin_password }}}}\"\n      register: r\n    - debug: var=r.stdout\n    - fail: msg=\"{{{{ admin_password }}}}\"\n"
+    );
+    place.write("site.yml", &text);
+    place.write("vars.yml", "admin_password: Sw0rdf1sh-42\n");
+    let run = place.run(&["play", "site.yml", "-i", "localhost,", "-c", "local", "-e", "@vars.yml", "-vvvv", "--diff"]);
+    run.code(2).hides("Sw0rdf1sh").says("********");
+    assert!(!fs::read_to_string(place.journal()).unwrap().contains("Sw0rdf1sh"));
+    place.run(&["show", "-vvv"]).code(0).hides("Sw0rdf1sh");
+}
+
+#[test]
+fn called_as_ansible_playbook() {
+    let place = Place::new();
+    place.write("site.yml", &format!("{HEAD}    - debug: msg=hi\n"));
+    let link = place.dir.path().join("ansible-playbook");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_stx-upgrade"), &link).unwrap();
+    let run = |args: &[&str]| {
+        let mut command = Command::new(&link);
+        command.args(args).current_dir(place.dir.path()).env("XDG_STATE_HOME", place.dir.path().join("state"));
+        Run(command.stdin(Stdio::null()).output().unwrap())
+    };
+    run(&["-i", "localhost,", "site.yml"]).code(0).says("PLAY RECAP");
+    run(&["--list-tasks", "-i", "localhost,", "site.yml"]).code(0).says("play #1 (localhost)");
+    run(&["-i", "localhost,", "--syntax-check", "site.yml"]).code(0).says("playbook: site.yml");
+}
