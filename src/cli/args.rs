@@ -87,7 +87,7 @@ pub struct Resume {
     /// The run: its id, a part of it, or a journal's path; the last one unless given
     pub run: Option<String>,
     /// Settle a step that only you can know about: it `ran`, or `run` it
-    #[arg(long, value_name = "ran|run")]
+    #[arg(long, value_name = "ran|run", value_parser = ["ran", "run"])]
     pub in_doubt: Option<String>,
     /// Go on although steps were edited since
     #[arg(long)]
@@ -236,6 +236,11 @@ pub struct Play {
     /// Exit with 10 if anything changed, or in a check would
     #[arg(long)]
     pub detailed_exitcode: bool,
+    /// Taken over from `resume`
+    #[arg(skip)]
+    pub in_doubt: Option<String>,
+    #[arg(skip)]
+    pub accept_edits: bool,
     /// Exit with Ansible's own codes
     #[arg(long, value_name = "ansible", value_parser = ["ansible"])]
     pub exit_compat: Option<String>,

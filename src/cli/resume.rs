@@ -62,6 +62,8 @@ fn again(args: &Resume, earlier: &Recovered, extra: &Option<Value>) -> Play {
         task_timeout: number("task_timeout"),
         ssh_common_args: text("ssh_common_args"),
         ssh_extra_args: text("ssh_extra_args"),
+        in_doubt: args.in_doubt.clone(),
+        accept_edits: args.accept_edits,
         gates: args.gates.clone(),
         secrets: args.secrets.clone(),
         output: args.output.clone(),

@@ -12,6 +12,10 @@ pub async fn open(step: &Step<'_>, gate: Gate, given: Option<String>) -> Result<
     let run = step.run;
     let operator = &run.options.operator;
     step.emit(Event::GateOpened { step: step.reference.clone(), host: step.host.to_owned(), gate: gate.clone() });
+    if let Some(passed) = run.record.earlier().gate(&step.place(None).key()) {
+        let (answer, by) = (passed.answer.clone(), passed.by.clone());
+        return Ok(Outcome::ok().msg(format!("answered before by {by}")).with("answer", answer).with("by", by));
+    }
     let (answer, by) = match given {
         Some(answer) => (answer, format!("{operator}, beforehand")),
         None if run.options.yes => (gate.expect.clone(), format!("{operator}, with --yes")),

@@ -160,7 +160,7 @@ impl PlayState {
     pub async fn drive(self: &Arc<Self>, run: &Arc<Run>) -> Result<BatchEnd, Halt> {
         let fatal = match strategy(&self.plan, &run.options).as_str() {
             "free" | "host_pinned" => self.free(run).await?,
-            "linear" | "debug" => self.linear(run).await?,
+            "linear" => self.linear(run).await?,
             other => {
                 return Err(Halt::Refused(format!(
                     "the strategy `{other}` is not known; linear, free and host_pinned are"
@@ -235,6 +235,10 @@ impl PlayState {
         let once = self.runs_once(run, first, task);
         let acting: Vec<String> = if once { vec![first.clone()] } else { hosts.to_vec() };
         let name = run.task_name(self, first, task);
+        if run.is_before_start(task, &name) {
+            self.with(|s| hosts.iter().for_each(|h| s.get_mut(h).into_iter().for_each(|h| h.cursor.advance())));
+            return Ok(false);
+        }
         let visits: Vec<u32> = acting.iter().map(|h| self.visit(h, &task.id)).collect();
         let fresh = acting.iter().zip(&visits).any(|(h, v)| !run.record.has_finished(h, &task.id, *v));
         let number = run.out.next_step();
@@ -489,7 +493,7 @@ impl PlayState {
             }
         }
         found.extend(by_name);
-        if found.is_empty() && !run.options.missing_handler_is_warning {
+        if found.is_empty() {
             run.warn(&format!("{}: the handler `{name}` that was notified was not found in the play", task.place));
         }
         self.with(|s| {

@@ -92,6 +92,12 @@ impl Recorder {
         }
     }
 
+    /// Digest of a step as it was written when it ended or was begun, if it is on record.
+    pub fn recorded_fingerprint(&self, place: &StepPlace) -> Option<&str> {
+        let begun = self.in_doubt(place).map(|s| s.fingerprint.as_str());
+        begun.or_else(|| self.ended(place).map(|d| &*d.fingerprint))
+    }
+
     /// Whether an end is on record, without reading it.
     pub fn has_finished(&self, host: &str, step: &str, visit: u32) -> bool {
         let place = StepPlace { host: host.to_owned(), step: step.to_owned(), visit, ..StepPlace::default() };

@@ -53,11 +53,12 @@ pub struct Options {
     pub link_timeout: u64,
     pub force_handlers: bool,
     pub gather_facts: bool,
-    pub missing_handler_is_warning: bool,
     pub start_at: Option<String>,
     pub step: bool,
     /// `--yes`: gates are answered beforehand.
     pub yes: bool,
+    /// `--accept-edits`: results of steps that were edited since are taken as they are.
+    pub accept_edits: bool,
     /// `--in-doubt run|ran`: how a step is settled that only the operator can settle.
     pub in_doubt: Option<String>,
     /// Who drives the run: `ops@jump1`.
@@ -105,6 +106,8 @@ pub struct Run {
     out_of_run: Mutex<HashSet<String>>,
     stats: Mutex<Vec<(String, Value)>>,
     warned: Mutex<HashSet<String>>,
+    /// The task to begin at, until it is met.
+    start_at: Mutex<Option<String>>,
     cwd: PathBuf,
 }
 
@@ -146,6 +149,7 @@ impl Run {
         hosts: Hosts,
         asker: Option<Box<dyn Asker>>,
     ) -> Arc<Run> {
+        let start_at = options.start_at.clone();
         Arc::new(Run {
             id,
             templar: compiler.templar.clone(),
@@ -161,6 +165,7 @@ impl Run {
             out_of_run: Mutex::default(),
             stats: Mutex::default(),
             warned: Mutex::default(),
+            start_at: Mutex::new(start_at),
             cwd: std::env::current_dir().unwrap_or_default(),
         })
     }
@@ -168,7 +173,10 @@ impl Run {
     /// Runs a plan to its end, and says how it ended.
     pub async fn drive(self: &Arc<Run>, plan: &Plan) -> Ended {
         let mut matched = false;
-        let result = self.plays(plan, &mut matched).await;
+        let mut result = self.plays(plan, &mut matched).await;
+        if let (Ok(()), Some(name)) = (&result, self.start_at.lock().unwrap_or_else(PoisonError::into_inner).as_ref()) {
+            result = Err(Halt::Refused(format!("no task is named `{name}`; `--list-tasks` lists them")));
+        }
         let stats = self.out.stats();
         let (failed, unreachable) = (stats.iter().any(|s| s.failed > 0), stats.iter().any(|s| s.unreachable > 0));
         let changed = stats.iter().any(|s| s.changed > 0);
@@ -445,6 +453,18 @@ impl Run {
             Some(asker) => tokio::task::block_in_place(|| asker.ask(prompt, echo))
                 .map_err(|e| Halt::Stopped(format!("no answer: {e}"))),
         }
+    }
+
+    /// `--start-at-task`: whether a task comes before the one to begin at.
+    pub fn is_before_start(&self, task: &TaskPlan, name: &str) -> bool {
+        let mut start = self.start_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(wanted) = start.as_deref() else { return false };
+        let own = task.written_name().map(|n| n.value.to_string()).unwrap_or_default();
+        if task.handler || wanted == name || wanted == own || pattern::is_like(wanted, &own) {
+            *start = None;
+            return false;
+        }
+        true
     }
 
     /// `--step`: asks before a task.

@@ -80,6 +80,7 @@ impl<'a> Step<'a> {
 
     /// Runs it, or takes its end from the journal.
     pub async fn run(&self) -> Result<Ended, Halt> {
+        self.check_edits()?;
         if let Some(finished) = self.run.record.finished(&self.place(None)) {
             return Ok(self.replay(finished));
         }
@@ -104,6 +105,20 @@ impl<'a> Step<'a> {
         self.keep(&finished);
         self.tell(&finished, result);
         Ok(self.ended(finished, false))
+    }
+
+    /// A step that was edited since it ended, or was begun, is not taken for the one on record without being asked.
+    fn check_edits(&self) -> Result<(), Halt> {
+        let was = self.run.record.recorded_fingerprint(&self.place(None));
+        if self.run.options.accept_edits || was.is_none_or(|was| was == self.task.fingerprint) {
+            return Ok(());
+        }
+        let (name, place) = (&self.reference.name, &self.reference.place);
+        Err(Halt::Refused(format!(
+            "the step `{name}` ({place}) was edited since it ran on {}; put it back, or go on with its result as it stands: \
+             `stx-upgrade resume --accept-edits`",
+            self.host
+        )))
     }
 
     fn replay(&self, finished: Finished) -> Ended {
@@ -372,8 +387,7 @@ impl<'a> Step<'a> {
 
     /// A result fit to be shown.
     pub fn shown(&self, outcome: &Outcome, scope: &TaskScope, took: Duration) -> Shown {
-        let mut shown =
-            self.run.out.shown(outcome, self.no_log(scope), self.run.options.diff || self.wants_diff(scope));
+        let mut shown = self.run.out.shown(outcome, self.no_log(scope), self.wants_diff(scope));
         shown.millis = took.as_millis() as u64;
         shown.verbose = scope.is_verbose();
         shown.attempts = outcome.data.get("attempts").and_then(Value::as_int).map(|a| a as u32);
@@ -382,7 +396,10 @@ impl<'a> Step<'a> {
     }
 
     fn wants_diff(&self, scope: &TaskScope) -> bool {
-        self.task.common.diff.as_ref().is_some_and(|w| execute::truth(&self.run.templar, w, scope).unwrap_or(false))
+        match &self.task.common.diff {
+            Some(written) => execute::truth(&self.run.templar, written, scope).unwrap_or(false),
+            None => self.run.options.diff,
+        }
     }
 
     fn tell(&self, finished: &Finished, mut result: Shown) {

@@ -15,9 +15,45 @@ use crate::vars::template::Kind as What;
 
 /// Checks one task: its arguments against their definition, its templates and conditions, the files it names.
 pub fn task(plan: &TaskPlan, compiler: &Compiler, mistakes: &mut Vec<Mistake>) {
+    refused(plan, mistakes);
     arguments(plan, compiler, mistakes);
     templates(plan, compiler, mistakes);
     files(plan, compiler, mistakes);
+}
+
+/// What Ansible has and this engine has not yet: told by name, never passed over.
+fn refused(plan: &TaskPlan, mistakes: &mut Vec<Mistake>) {
+    let task = &plan.task;
+    let mut refuse = |span: &Span, what: &str, instead: &str| {
+        mistakes.push(Mistake::at(span, format!("{what} is not supported yet")).label("not known here").help(instead));
+    };
+    if let Some(written) = task.async_.as_ref().or(task.poll.as_ref()) {
+        refuse(&written.span, "`async`", "every step survives a lost link as it is; leave `async` and `poll` out");
+    }
+    if let Some(written) = &task.common.debugger {
+        refuse(&written.span, "`debugger`", "a failed run is looked into with `stx-upgrade show`, and resumed");
+    }
+    if matches!(plan.kind, Kind::IncludeTasks | Kind::IncludeRole) {
+        for arg in &task.action.args {
+            match arg.name.value.as_str() {
+                "apply" => refuse(&arg.name.span, "`apply`", "put the keywords on a block around the include"),
+                "allow_duplicates" | "rolespec_validate" => {
+                    refuse(
+                        &arg.name.span,
+                        &format!("`{}`", arg.name.value),
+                        "an included role runs each time, checked by its specification",
+                    );
+                }
+                _ => {}
+            }
+        }
+    }
+    for defaults in &task.common.module_defaults {
+        let groups = defaults.value.as_dict().into_iter().flatten().filter_map(|(k, _)| k.as_str());
+        if let Some(group) = groups.into_iter().find(|k| k.starts_with("group/")) {
+            refuse(&defaults.span, &format!("`{group}` in module_defaults"), "name the modules themselves");
+        }
+    }
 }
 
 fn arguments(plan: &TaskPlan, compiler: &Compiler, mistakes: &mut Vec<Mistake>) {
@@ -179,6 +215,12 @@ impl Compiler {
 
 /// Checks a play: every handler that is notified by a plain name must exist.
 pub fn play(plan: &PlayPlan, mistakes: &mut Vec<Mistake>) {
+    for prompt in &plan.play.vars_prompt {
+        if let Some(written) = prompt.encrypt.as_ref().or(prompt.salt.as_ref()).or(prompt.salt_size.as_ref()) {
+            let mistake = Mistake::at(&written.span, "`encrypt` of vars_prompt is not supported yet");
+            mistakes.push(mistake.help("use the `password_hash` filter where the password is needed"));
+        }
+    }
     let mut names: Vec<String> = Vec::new();
     let mut open = false;
     for handler in &plan.handlers {

@@ -291,16 +291,20 @@ impl Compiler {
                 args.insert(name.into(), written.value.clone());
             }
         }
+        let asked = Value::dict(args.clone()).to_string();
         let mut task = implicit("Gathering Facts", "setup", args, &play.span);
         task.common.tags = vec![Spanned::new("always".into(), play.span.clone())];
         let inherit =
             self.inside(&Inherit { dir: plan.dir.clone(), ..Inherit::default() }, &play.common, &[], Trail::default());
         let inherit = Inherit { vars: Vec::new(), ..inherit };
-        self.task(
+        let mut plan = self.task(
             task,
             &inherit,
             Trail::default().below(&format!("gather {}", play_name(play)), &mut Siblings::default()),
-        )
+        );
+        // It is written nowhere: what it is asked to do is what it is.
+        plan.fingerprint = short_digest(asked.as_bytes());
+        plan
     }
 
     fn import_tasks(
@@ -528,7 +532,10 @@ impl Compiler {
         let name = format!("Validating arguments against arg spec {entry}{about}");
         let mut task = implicit(&name, "validate_argument_spec", args, &reference.span);
         task.common.tags = vec![Spanned::new("always".into(), reference.span.clone())];
-        let plan = self.task(task, inherit, inherit.trail.below("argument spec", &mut Siblings::default()));
+        let mut plan = self.task(task, inherit, inherit.trail.below("argument spec", &mut Siblings::default()));
+        plan.fingerprint = short_digest(
+            Value::dict(specs.iter().map(|(k, v)| (k.as_str().into(), v.clone())).collect()).to_string().as_bytes(),
+        );
         self.tags.selects(&plan.tags).then(|| Node::Task(Arc::new(plan)))
     }
 

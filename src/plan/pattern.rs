@@ -160,6 +160,11 @@ fn named(name: &str, inventory: &Inventory) -> Result<Vec<String>, BadPattern> {
     Ok(hosts)
 }
 
+/// Whether a name is like a shell wildcard.
+pub fn is_like(pattern: &str, name: &str) -> bool {
+    pattern.contains(['*', '?', '[']) && Regex::new(&glob(pattern)).is_ok_and(|r| r.is_match(name).unwrap_or(false))
+}
+
 /// A shell wildcard as a regular expression.
 fn glob(pattern: &str) -> String {
     let mut out = String::from("^");
