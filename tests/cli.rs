@@ -259,3 +259,12 @@ fn called_as_ansible_playbook() {
     run(&["--list-tasks", "-i", "localhost,", "site.yml"]).code(0).says("play #1 (localhost)");
     run(&["-i", "localhost,", "--syntax-check", "site.yml"]).code(0).says("playbook: site.yml");
 }
+
+#[test]
+fn a_closed_pipe_ends_a_listing_in_peace() {
+    let program = env!("CARGO_BIN_EXE_stx-upgrade");
+    let line = format!("{program} doc --list | head -n 1; echo ${{PIPESTATUS[0]}}");
+    let out = Command::new("bash").args(["-c", &line]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&out.stderr), "");
+    assert!(String::from_utf8_lossy(&out.stdout).trim_end().ends_with('0'), "{out:?}");
+}

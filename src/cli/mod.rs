@@ -33,6 +33,7 @@ pub fn main() -> ExitCode {
     if words.get(1).is_some_and(|w| w == "agent") {
         return crate::agent::main(&words[2..], wire::kit());
     }
+    std::panic::set_hook(Box::new(tell_bug));
     let called_ansible = ansible::is_called(&words);
     let words = if called_ansible { ansible::words(words) } else { words };
     let cli = match Cli::try_parse_from(words) {
@@ -51,6 +52,21 @@ pub fn main() -> ExitCode {
             Exit::Error.into_code(ansible)
         }
     }
+}
+
+/// A panic is a bug of ours, and says so; but for a pipe that is gone, which ends a listing in peace.
+fn tell_bug(panic: &std::panic::PanicHookInfo<'_>) {
+    let text = panic.payload_as_str().unwrap_or("no message");
+    if text.starts_with("failed printing to std") {
+        std::process::exit(0);
+    }
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    eprintln!(
+        "error: this is a bug in stx-upgrade {} ({place}): {text}. The journal is whole: `stx-upgrade resume` goes on. Please report it \
+         with the output of `stx-upgrade show`",
+        env!("CARGO_PKG_VERSION")
+    );
+    std::process::exit(250);
 }
 
 fn dispatch(cli: Cli, ansible: bool) -> anyhow::Result<Exit> {
