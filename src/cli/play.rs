@@ -25,7 +25,7 @@ use crate::model::value::{Dict, Value};
 use crate::parse::files::{Files, Layered};
 use crate::plan::compile::Compiler;
 use crate::plan::tags::TagSelection;
-use crate::plan::{Node, Plan, check, pattern};
+use crate::plan::{Node, Plan, TaskPlan, pattern};
 use crate::report;
 use crate::vars::template::Templar;
 use crate::{dict, parse};
@@ -426,7 +426,7 @@ fn list(args: &Play, loaded: &Loaded) -> anyhow::Result<()> {
             }
             if args.list_tags {
                 let mut all: Vec<String> = play.tags.clone();
-                check::walk(&play.nodes, &mut |t| all.extend(t.tags.iter().cloned()));
+                listed(&play.nodes, &mut |t| all.extend(t.tags.iter().cloned()));
                 all.sort();
                 all.dedup();
                 println!("      TASK TAGS: [{}]", all.join(", "));
@@ -441,9 +441,20 @@ fn list(args: &Play, loaded: &Loaded) -> anyhow::Result<()> {
 }
 
 fn list_tasks(nodes: &[Node], tags: &dyn Fn(&[String]) -> String) {
-    check::walk(nodes, &mut |task| {
+    listed(nodes, &mut |task| {
         let name = task.written_name().map_or_else(|| task.action(), |n| n.value.to_string());
         let name = task.role.as_ref().map_or_else(|| name.clone(), |r| format!("{} : {name}", r.name));
         println!("      {name}\tTAGS: [{}]", tags(&task.tags));
     });
+}
+
+/// The tasks that ansible-playbook lists: those of blocks, not of their `rescue` and `always`.
+fn listed(nodes: &[Node], f: &mut dyn FnMut(&TaskPlan)) {
+    for node in nodes {
+        match node {
+            Node::Task(task) => f(task),
+            Node::Block(block) => listed(&block.block, f),
+            Node::Flush => {}
+        }
+    }
 }
