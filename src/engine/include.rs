@@ -9,8 +9,9 @@ use super::step::Ended;
 use crate::model::event::{Event, Item};
 use crate::model::outcome::{Consequence, Include};
 use crate::model::value::Value;
-use crate::plan::compile::{Inherit, RoleOptions};
+use crate::plan::compile::Inherit;
 use crate::plan::identity::{Siblings, short_digest};
+use crate::plan::roles::RoleOptions;
 use crate::plan::{Kind, Node, TaskPlan};
 
 /// One include and the hosts that it is for.

@@ -14,6 +14,7 @@ pub mod judge;
 pub mod looping;
 pub mod out;
 pub mod play;
+mod prepare;
 pub mod record;
 pub mod run;
 pub mod scope;

@@ -16,6 +16,7 @@ pub mod check;
 pub mod compile;
 pub mod identity;
 pub mod pattern;
+pub mod roles;
 pub mod tags;
 pub mod words;
 

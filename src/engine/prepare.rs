@@ -1,0 +1,191 @@
+//! What a play needs before its first task: its hosts, their batches, answers to its prompts, variables from its files.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
+
+use super::play::PlayState;
+use super::run::{Extra, Halt, Run};
+use super::scope::TaskScope;
+use crate::model::inventory::Inventory;
+use crate::model::secret::Secret;
+use crate::model::value::{Dict, Key, Value};
+use crate::parse;
+use crate::plan::{Node, PlayPlan, pattern};
+
+impl Run {
+    /// The play's hosts: its pattern within `--limit`.
+    pub(super) fn play_hosts(&self, plan: &PlayPlan) -> Result<Vec<String>, Halt> {
+        let scope = Extra(&self.compiler.extra);
+        let written = self.templar.render(&plan.play.hosts.value, &scope).map_err(|e| Halt::Refused(e.to_string()))?;
+        let patterns: Vec<String> = match written {
+            Value::List(list) => list.iter().map(Value::to_string).collect(),
+            one => vec![one.to_string()],
+        };
+        let mut inventory = self.inventory.write().unwrap_or_else(PoisonError::into_inner);
+        implicit_localhost(&patterns, &mut inventory);
+        let find = |p: &[String], i: &Inventory| pattern::matches(p, i).map_err(|e| Halt::Refused(e.to_string()));
+        let found = find(&patterns, &inventory)?;
+        for part in &found.unmatched {
+            self.warn(&format!("Could not match supplied host pattern, ignoring: {part}"));
+        }
+        let mut hosts = found.hosts;
+        if let Some(limit) = &self.options.limit {
+            let within = find(std::slice::from_ref(limit), &inventory)?.hosts;
+            hosts.retain(|h| within.contains(h));
+        }
+        match plan.play.order.as_ref().map(|w| w.value.to_string()).as_deref() {
+            Some("sorted") => hosts.sort(),
+            Some("reverse_sorted") => {
+                hosts.sort();
+                hosts.reverse();
+            }
+            Some("reverse_inventory") => hosts.reverse(),
+            Some("shuffle") => {
+                hosts.sort_by_key(|h| crate::plan::identity::short_digest(format!("{}{h}", self.id).as_bytes()))
+            }
+            _ => {}
+        }
+        Ok(hosts)
+    }
+
+    /// The play's tasks, with the gathering of facts before them if it is wanted.
+    pub(super) fn with_facts(&self, plan: &PlayPlan) -> Vec<Node> {
+        let wanted = match &plan.play.gather_facts {
+            Some(w) => crate::action::args::truth(&w.value).unwrap_or(self.options.gather_facts),
+            None => self.options.gather_facts,
+        };
+        let mut nodes = plan.nodes.clone();
+        if wanted {
+            nodes.insert(0, Node::Task(Arc::new(self.compiler.gathering(plan))));
+        }
+        nodes
+    }
+
+    /// Sizes of the batches that `serial` asks for.
+    pub(super) fn batches(&self, plan: &PlayPlan, hosts: usize) -> Result<Vec<usize>, Halt> {
+        let mut sizes = Vec::new();
+        for written in &plan.play.serial {
+            let value = self
+                .templar
+                .render(&written.value, &Extra(&self.compiler.extra))
+                .map_err(|e| Halt::Refused(e.to_string()))?;
+            let each = match value {
+                Value::List(list) => list.to_vec(),
+                one => vec![one],
+            };
+            for size in each {
+                let text = size.to_string();
+                let number = match text.trim().strip_suffix('%') {
+                    Some(percent) => percent.parse::<f64>().ok().map(|p| ((p / 100.0 * hosts as f64) as usize).max(1)),
+                    None => text.trim().parse::<usize>().ok(),
+                };
+                let Some(number) = number else {
+                    return Err(Halt::Refused(format!(
+                        "{}: `serial` must be numbers or percentages, not `{text}`",
+                        written.span.place()
+                    )));
+                };
+                sizes.push(number);
+            }
+        }
+        let mut left = hosts;
+        let mut batches = Vec::new();
+        let mut at = 0;
+        while left > 0 {
+            let size = sizes.get(at).or(sizes.last()).copied().filter(|s| *s > 0).unwrap_or(left).min(left);
+            batches.push(size);
+            left -= size;
+            at += 1;
+        }
+        Ok(batches)
+    }
+
+    /// Asks for `vars_prompt`, unless extra variables or an earlier part of the run have the answer.
+    pub(super) async fn prompts(&self, index: u32, plan: &PlayPlan) -> Result<Dict, Halt> {
+        let mut answers = Dict::new();
+        for prompt in &plan.play.vars_prompt {
+            if self.compiler.extra.contains_key(prompt.name.as_str()) {
+                continue;
+            }
+            let what = format!("prompt:{index}:{}", prompt.name);
+            if let Some(value) = self.record.decided(&what) {
+                answers.insert(Key::from(prompt.name.as_str()), value);
+                continue;
+            }
+            let text = |w: &Option<crate::model::playbook::Written>| w.as_ref().map(|w| w.value.to_string());
+            let default = text(&prompt.default);
+            let asked = text(&prompt.prompt).unwrap_or_else(|| prompt.name.clone());
+            let shown = default.as_ref().map_or_else(|| asked.clone(), |d| format!("{asked} [{d}]"));
+            let typed = loop {
+                let Some(first) = self.ask(&format!("{shown}: "), !prompt.private).await? else { break None };
+                if prompt.confirm
+                    && self.ask(&format!("confirm {shown}: "), !prompt.private).await?.as_deref()
+                        != Some(first.as_str())
+                {
+                    self.warn("***** VALUES ENTERED DO NOT MATCH ****");
+                    continue;
+                }
+                break Some(first);
+            };
+            let answer = typed.filter(|t| !t.is_empty()).or(default).unwrap_or_default();
+            let value = Value::str(&answer);
+            if prompt.private {
+                self.out.mask.learn(&Secret::new(answer));
+            }
+            self.record.decide(&what, value.clone(), prompt.private).await?;
+            answers.insert(Key::from(prompt.name.as_str()), value);
+        }
+        Ok(answers)
+    }
+
+    /// `vars_files` of a play, for each host: names may use its variables.
+    pub(super) fn file_vars(
+        self: &Arc<Run>,
+        plan: &Arc<PlayPlan>,
+        prompted: &Arc<Dict>,
+        hosts: &[String],
+    ) -> Result<HashMap<String, Arc<Dict>>, Halt> {
+        let mut all = HashMap::new();
+        if plan.play.vars_files.is_empty() {
+            return Ok(all);
+        }
+        for host in hosts {
+            let names = (vec![host.clone()], hosts.to_vec());
+            let bare = PlayState::new(plan.clone(), (0, 0), names, prompted.clone(), HashMap::new(), Arc::default());
+            let scope = TaskScope::of_host(self, Some(&Arc::new(bare)), host);
+            let mut vars = Dict::new();
+            for written in &plan.play.vars_files {
+                let refused = |e: String| Halt::Refused(format!("{}: {e}", written.span.place()));
+                let choices = match self.templar.render(&written.value, &scope) {
+                    Ok(Value::List(list)) => list.to_vec(),
+                    Ok(one) => vec![one],
+                    Err(error) => return Err(refused(error.to_string())),
+                };
+                let search = [plan.dir.clone()];
+                let found = choices.iter().find_map(|c| self.compiler.find("vars", &c.to_string(), &search));
+                let Some(path) = found else {
+                    let names: Vec<String> = choices.iter().map(Value::to_string).collect();
+                    return Err(refused(format!("vars file {} was not found", names.join(" or "))));
+                };
+                let read = parse::vars_file::vars_file(&*self.compiler.files, &path, &self.compiler.vault);
+                vars.extend(read.map_err(|m| refused(m.message))?);
+            }
+            all.insert(host.clone(), Arc::new(vars));
+        }
+        Ok(all)
+    }
+}
+
+/// `localhost` may be named without standing in the inventory.
+fn implicit_localhost(patterns: &[String], inventory: &mut Inventory) {
+    let names = ["localhost", "127.0.0.1", "::1"];
+    for name in names {
+        let named = patterns.iter().flat_map(|p| p.split([',', ':'])).any(|p| p.trim() == name)
+            || patterns.iter().any(|p| p == name);
+        if named && !inventory.hosts.contains_key(name) {
+            let host = inventory.host_mut(name);
+            host.implicit = true;
+            host.vars.insert("ansible_connection".into(), "local".into());
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Roles put in their place: found, read, their dependencies before them, their parameters checked, their handlers brought.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::compile::{Compiler, Inherit, flat, implicit};
+use super::identity::{Siblings, Trail, short_digest};
+use super::{Node, RolePlan, TaskPlan};
+use crate::model::mistake::Mistake;
+use crate::model::playbook::{Common, Role, RoleRef, Task};
+use crate::model::source::{Span, Spanned};
+use crate::model::value::{Dict, Value};
+use crate::parse;
+
+/// What a role brought in once is remembered by: a second time with the same is passed over, unless the role allows it.
+pub(super) type Seen = Vec<String>;
+
+/// Which parts of a role are used.
+#[derive(Clone, Debug, Default)]
+pub struct RoleOptions {
+    pub name: String,
+    /// Empty for `main`.
+    pub tasks_from: String,
+    pub vars_from: String,
+    pub defaults_from: String,
+    pub handlers_from: String,
+}
+
+impl Compiler {
+    pub(super) fn import_role(
+        &self,
+        task: Task,
+        inherit: &Inherit,
+        trail: Trail,
+        roles: &mut Vec<Arc<RolePlan>>,
+        handlers: &mut Vec<Arc<TaskPlan>>,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Vec<Node> {
+        let inner = self.inside(inherit, &task.common, &task.when, trail);
+        let Some(options) = self.role_options(&task, &inner, mistakes) else { return Vec::new() };
+        self.include_role(&options, &task.action.name.span, &inner, roles, handlers, mistakes)
+    }
+
+    /// The options of `import_role` / `include_role`, where they can be known now.
+    fn role_options(&self, task: &Task, inherit: &Inherit, mistakes: &mut Vec<Mistake>) -> Option<RoleOptions> {
+        let mut options = RoleOptions::default();
+        for arg in &task.action.args {
+            let text = |mistakes: &mut Vec<Mistake>| self.literal(&arg.value, inherit, &arg.name.value, mistakes);
+            match arg.name.value.as_str() {
+                "name" | "role" => options.name = text(mistakes)?,
+                "tasks_from" => options.tasks_from = text(mistakes)?,
+                "vars_from" => options.vars_from = text(mistakes)?,
+                "defaults_from" => options.defaults_from = text(mistakes)?,
+                "handlers_from" => options.handlers_from = text(mistakes)?,
+                _ => {}
+            }
+        }
+        if options.name.is_empty() {
+            mistakes.push(Mistake::at(&task.action.name.span, "the parameter `name` is required").label("which role?"));
+            return None;
+        }
+        Some(options)
+    }
+
+    /// Brings a role's tasks in, for `import_role` now or `include_role` at run time.
+    pub fn include_role(
+        &self,
+        options: &RoleOptions,
+        span: &Span,
+        inherit: &Inherit,
+        roles: &mut Vec<Arc<RolePlan>>,
+        handlers: &mut Vec<Arc<TaskPlan>>,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Vec<Node> {
+        let reference = RoleRef {
+            span: span.clone(),
+            role: Spanned::new(options.name.as_str().into(), span.clone()),
+            common: Common::default(),
+            when: Vec::new(),
+            params: Dict::new(),
+            delegate_to: None,
+        };
+        let mut seen = Seen::new();
+        self.role_with(&reference, options, inherit, &mut seen, roles, handlers, mistakes)
+    }
+
+    pub(super) fn role(
+        &self,
+        reference: &RoleRef,
+        inherit: &Inherit,
+        seen: &mut Seen,
+        roles: &mut Vec<Arc<RolePlan>>,
+        handlers: &mut Vec<Arc<TaskPlan>>,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Vec<Node> {
+        let Some(name) = self.literal(&reference.role, inherit, "role name", mistakes) else { return Vec::new() };
+        let options = RoleOptions { name, ..RoleOptions::default() };
+        self.role_with(reference, &options, inherit, seen, roles, handlers, mistakes)
+    }
+
+    #[allow(clippy::too_many_arguments)] // where a role's parts go; a struct of them would only be taken apart again
+    fn role_with(
+        &self,
+        reference: &RoleRef,
+        options: &RoleOptions,
+        inherit: &Inherit,
+        seen: &mut Seen,
+        roles: &mut Vec<Arc<RolePlan>>,
+        handlers: &mut Vec<Arc<TaskPlan>>,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Vec<Node> {
+        let Some(role) = self.load_role(options, &reference.role.span, inherit, mistakes) else { return Vec::new() };
+        let mark = format!(
+            "{}\n{:?}\n{:?}\n{:?}",
+            role.dir.display(),
+            reference.params,
+            reference.common.vars,
+            reference.when
+        );
+        if seen.contains(&mark) && !role.meta.allow_duplicates {
+            return Vec::new();
+        }
+        seen.push(mark);
+        let mut inner = self.inside(inherit, &reference.common, &reference.when, inherit.trail.clone());
+        inner.vars = inherit.vars.clone();
+        inner.delegate_to = reference.delegate_to.clone().or(inner.delegate_to);
+        let mut params = reference.common.vars.clone();
+        params.extend(reference.params.clone());
+        let mut parents = inherit.role.as_ref().map_or(Vec::new(), |r| r.parents.clone());
+        parents.extend(inherit.role.clone());
+        if parents.len() > 50 {
+            mistakes.push(Mistake::at(&reference.span, format!("the role `{}` depends on itself", role.name)));
+            return Vec::new();
+        }
+        let plan = Arc::new(RolePlan {
+            name: role.name.clone(),
+            dir: role.dir.clone(),
+            defaults: Arc::new(role.defaults),
+            vars: Arc::new(role.vars),
+            params: Arc::new(params),
+            parents,
+        });
+        inner.role = Some(plan.clone());
+        inner.search = std::iter::once(role.dir.clone()).chain(inherit.search.iter().cloned()).collect();
+        let mut nodes = Vec::new();
+        let mut siblings = Siblings::default();
+        for dependency in &role.meta.dependencies {
+            let trail = inner.trail.below(&dependency.role.value.to_string(), &mut siblings);
+            let around = Inherit { trail, ..inner.clone() };
+            nodes.extend(self.role(dependency, &around, seen, roles, handlers, mistakes));
+        }
+        roles.push(plan.clone());
+        let trail = inner.trail.below(&role.name, &mut siblings);
+        let own = Inherit { trail, ..inner.clone() };
+        if let Some(spec) = self.argument_check(&role.name, &role.meta.argument_specs, options, reference, &own) {
+            nodes.push(spec);
+        }
+        nodes.extend(self.tasks(role.tasks, &own, roles, handlers, mistakes));
+        let trail = inner.trail.below("handlers", &mut siblings);
+        let own = Inherit { trail, handler: true, ..inner };
+        let brought = self.tasks(role.handlers, &own, roles, &mut Vec::new(), mistakes);
+        handlers.extend(flat(brought));
+        nodes
+    }
+
+    /// The task that checks a role's parameters against `meta/argument_specs.yml`, as Ansible inserts it.
+    fn argument_check(
+        &self,
+        role: &str,
+        specs: &indexmap::IndexMap<String, Value>,
+        options: &RoleOptions,
+        reference: &RoleRef,
+        inherit: &Inherit,
+    ) -> Option<Node> {
+        let entry = if options.tasks_from.is_empty() { "main" } else { options.tasks_from.trim_end_matches(".yml") };
+        let spec = specs.get(entry)?;
+        let about = spec.get("short_description").and_then(Value::as_str).map_or(String::new(), |d| format!(" - {d}"));
+        let arguments = spec.get("options").cloned().unwrap_or_else(|| Value::dict(Dict::new()));
+        let args = crate::dict! {
+            "argument_spec" => arguments,
+            "validate_args_context" => Value::dict(crate::dict! {"argument_spec_name" => entry, "name" => role, "type" => "role"}),
+        };
+        let name = format!("Validating arguments against arg spec {entry}{about}");
+        let mut task = implicit(&name, "validate_argument_spec", args, &reference.span);
+        task.common.tags = vec![Spanned::new("always".into(), reference.span.clone())];
+        let mut plan = self.task(task, inherit, inherit.trail.below("argument spec", &mut Siblings::default()));
+        plan.fingerprint = short_digest(
+            Value::dict(specs.iter().map(|(k, v)| (k.as_str().into(), v.clone())).collect()).to_string().as_bytes(),
+        );
+        self.tags.selects(&plan.tags).then(|| Node::Task(Arc::new(plan)))
+    }
+
+    fn load_role(
+        &self,
+        options: &RoleOptions,
+        span: &Span,
+        inherit: &Inherit,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Option<Role> {
+        // A folder of playbooks stands beside that of their roles, here as in the built-in set.
+        let beside_playbooks =
+            inherit.dir.file_name().is_some_and(|n| n == "playbooks").then(|| inherit.dir.join("../roles"));
+        let places = parse::role::Places {
+            playbook_dir: inherit.dir.clone(),
+            roles_path: beside_playbooks.into_iter().chain(self.roles_path.clone()).collect(),
+            beside: inherit.role.as_ref().and_then(|r| r.dir.parent().map(Path::to_owned)),
+            collections_paths: self.collections_paths.clone(),
+            collections: inherit.common.collections.iter().map(|c| c.value.to_string()).collect(),
+        };
+        let dir = match parse::role::find(&*self.files, &options.name, span, &places) {
+            Ok(dir) => dir,
+            Err(mistake) => {
+                mistakes.push(mistake);
+                return None;
+            }
+        };
+        fn named(text: &str) -> Option<&str> {
+            Some(text).filter(|t| !t.is_empty())
+        }
+        let from = parse::role::From {
+            tasks: named(&options.tasks_from),
+            handlers: named(&options.handlers_from),
+            vars: named(&options.vars_from),
+            defaults: named(&options.defaults_from),
+        };
+        parse::role::load(&*self.files, &dir, &options.name, &from, span, &self.modules, &self.vault, mistakes)
+    }
+}
