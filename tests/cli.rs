@@ -198,6 +198,17 @@ fn flags_and_keywords_do_what_they_say_or_are_refused() {
 }
 
 #[test]
+fn names_and_environments_may_be_templates() {
+    let place = Place::new();
+    let text = format!(
+        "{HEAD}    - set_fact:\n        \"{{{{ 'made' }}}}\": up\n    - shell: echo $A {{{{ made }}}} > log\n      environment:\n        A: one\n\
+         \x20   - shell: echo $B. >> log\n      environment: \"{{{{ nothing | default(omit) }}}}\"\n"
+    );
+    place.play(&text).code(0);
+    assert_eq!(place.read("log"), "one up\n.\n");
+}
+
+#[test]
 fn loops_go_on_at_the_item_that_failed() {
     let place = Place::new();
     let text = format!(

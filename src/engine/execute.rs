@@ -121,7 +121,12 @@ fn gather(
         args.insert(Key::from(name), render(step, &text.value, scope)?);
     }
     for arg in &action.args {
-        let name = arg.name.value.as_str();
+        // `set_fact` and `add_host` may make a name of a variable.
+        let name = match crate::model::value::has_jinja(&arg.name.value) {
+            true => render(step, &Value::written(&arg.name.value, &arg.name.span), scope)?.to_string(),
+            false => arg.name.value.clone(),
+        };
+        let name = name.as_str();
         // The text of an expression, or braces around one, is the action's to evaluate.
         if bare.contains(&name) && !matches!(arg.value.value, Value::Template(_)) {
             args.insert(Key::from(name), arg.value.value.clone());
@@ -286,7 +291,8 @@ pub fn call(
 ) -> Result<Call, Box<TemplateError>> {
     let mut env: Vec<(String, String)> = Vec::new();
     for written in &step.task.common.environment {
-        for part in step.run.templar.render(&written.value, scope).map(as_list)? {
+        // `omit` leaves one layer out.
+        for part in step.run.templar.render_or_omit(&written.value, scope)?.map(as_list).unwrap_or_default() {
             for (k, v) in part.as_dict().into_iter().flatten() {
                 env.retain(|(name, _)| *name != k.to_string());
                 env.push((k.to_string(), v.to_string()));
