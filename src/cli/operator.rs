@@ -13,7 +13,15 @@ pub fn name() -> String {
 /// The login name; the number where there is none.
 pub fn user() -> String {
     let named = ["SUDO_USER", "LOGNAME", "USER"].iter().find_map(|n| std::env::var(n).ok().filter(|v| !v.is_empty()));
-    named.unwrap_or_else(|| nix::unistd::getuid().to_string())
+    let uid = nix::unistd::getuid().to_string();
+    named.or_else(|| listed(&uid)).unwrap_or(uid)
+}
+
+/// The name of a user number in /etc/passwd; a static binary has no other way to look it up.
+fn listed(uid: &str) -> Option<String> {
+    let passwd = std::fs::read_to_string("/etc/passwd").ok()?;
+    let mut lines = passwd.lines().map(|l| l.split(':').collect::<Vec<_>>());
+    lines.find(|f| f.get(2) == Some(&uid)).and_then(|f| f.first().map(|n| (*n).to_owned()))
 }
 
 pub fn machine() -> String {
