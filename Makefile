@@ -2,7 +2,7 @@
 TARGET  := x86_64-unknown-linux-gnu
 RELEASE := target/$(TARGET)/release
 
-.PHONY: build setup demo test lint crash clean
+.PHONY: build setup demo test lint clean
 
 build: ## bin/stx-upgrade and bin/stx-lab, both static
 	cargo build --release --locked --workspace

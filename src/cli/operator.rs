@@ -34,10 +34,9 @@ pub fn asker(screen: Option<Screen>) -> Option<Box<dyn Asker>> {
     io::stdin().is_terminal().then(|| Box::new(Terminal(screen)) as Box<dyn Asker>)
 }
 
-/// Whether standard error shows colours: `NO_COLOR` and `CLICOLOR_FORCE` go before the terminal.
+/// Whether standard error shows colours.
 pub fn colored_errors() -> bool {
-    let set = |name: &str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
-    !set("NO_COLOR") && (set("CLICOLOR_FORCE") || io::stderr().is_terminal())
+    crate::report::style::wants_color(|name| std::env::var_os(name), io::stderr().is_terminal())
 }
 
 struct Terminal(Option<Screen>);

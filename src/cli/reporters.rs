@@ -12,6 +12,7 @@ use crate::report::json::Json;
 use crate::report::junit::{Junit, Wishes};
 use crate::report::lines::Options;
 use crate::report::plain::Plain;
+use crate::report::style;
 use crate::report::terminal::{Screen, Terminal};
 
 /// The reporters of a run, and the screen that questions have to share with the live part, if there is one.
@@ -49,7 +50,7 @@ pub fn choose(output: &Output, mask: &Mask) -> anyhow::Result<Chosen> {
         }
     }
     if !shows {
-        let dumb = std::env::var("TERM").is_ok_and(|t| t == "dumb");
+        let dumb = style::dumb(|name| std::env::var_os(name));
         if std::io::stdout().is_terminal() && std::io::stderr().is_terminal() && !dumb {
             chosen.terminal(output, mask);
         } else {
@@ -78,11 +79,10 @@ impl Chosen {
 }
 
 fn options(output: &Output, mask: &Mask) -> Options {
-    let set = |name: &str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
     let on =
         |name: &str| std::env::var(name).is_ok_and(|v| ["1", "true", "yes", "on"].contains(&v.to_lowercase().as_str()));
     let terminal = std::io::stdout().is_terminal();
-    let color = !set("NO_COLOR") && (set("CLICOLOR_FORCE") || on("ANSIBLE_FORCE_COLOR") || terminal);
+    let color = style::wants_color(|name| std::env::var_os(name), terminal);
     let width = crossterm::terminal::size().ok().filter(|_| terminal).map_or(80, |(columns, _)| usize::from(columns));
     Options {
         verbosity: output.verbose,

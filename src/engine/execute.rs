@@ -175,7 +175,7 @@ fn include_tasks(step: &Step<'_>, scope: &TaskScope, item: Option<&Item>) -> Res
         let mistake = crate::plan::compile::missing_tasks(&file.span, &name, &step.task.inherit);
         return Err(End::failed(format!("{}: {}", mistake.message, mistake.help.join("; "))));
     };
-    included(step, scope, item, path.display().to_string())
+    included(scope, item, path.display().to_string())
 }
 
 fn include_role(step: &Step<'_>, scope: &TaskScope, item: Option<&Item>) -> Result<Done, End> {
@@ -183,14 +183,13 @@ fn include_role(step: &Step<'_>, scope: &TaskScope, item: Option<&Item>) -> Resu
     let Some(name) = args.get("name").or_else(|| args.get("role")) else {
         return Err(End::failed("`include_role` needs the parameter `name`"));
     };
-    included(step, scope, item, name.to_string())
+    included(scope, item, name.to_string())
 }
 
 /// The include of one item; its variables are those of the loop and the task.
-fn included(step: &Step<'_>, scope: &TaskScope, item: Option<&Item>, target: String) -> Result<Done, End> {
+fn included(scope: &TaskScope, item: Option<&Item>, target: String) -> Result<Done, End> {
     let include = Include { target: target.clone(), item: item.map(|i| i.index), vars: scope.locals() };
     let outcome = Outcome::ok().with("include", target).with("include_args", Value::dict(Dict::new()));
-    let _ = step;
     Ok(Done { outcome, consequences: vec![Consequence::Include { includes: vec![include] }] })
 }
 

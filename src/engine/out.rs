@@ -5,8 +5,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use indexmap::IndexMap;
 
+use crate::journal::record;
 use crate::model::event::{Coverage, Event, HostStats, Shown, Stamped, StepRef};
-use crate::model::outcome::{Diff, Outcome, Status};
+use crate::model::outcome::{Outcome, Status};
 use crate::model::secret::Mask;
 use crate::model::source::Place;
 use crate::report::Reporter;
@@ -119,7 +120,13 @@ impl Out {
 
     /// A result fit to be shown: secrets masked, and censored whole if the task says `no_log`.
     pub fn shown(&self, outcome: &Outcome, no_log: bool, with_diff: bool) -> Shown {
-        let outcome = if no_log { censored(outcome) } else { self.masked(outcome, with_diff) };
+        let mut outcome = match no_log {
+            true => record::censored(outcome.status.clone(), outcome.changed),
+            false => outcome.masked(&self.mask),
+        };
+        if !with_diff {
+            outcome.diff.clear();
+        }
         Shown {
             outcome,
             ignored: false,
@@ -131,45 +138,6 @@ impl Out {
             attempts: None,
         }
     }
-
-    fn masked(&self, outcome: &Outcome, with_diff: bool) -> Outcome {
-        let m = &self.mask;
-        let dict = |d: &crate::model::value::Dict| d.iter().map(|(k, v)| (k.clone(), m.value(v))).collect();
-        Outcome {
-            status: match &outcome.status {
-                Status::NotKnowable(why) => Status::NotKnowable(m.text(why)),
-                other => other.clone(),
-            },
-            changed: outcome.changed,
-            msg: m.text(&outcome.msg),
-            data: dict(&outcome.data),
-            facts: dict(&outcome.facts),
-            diff: if with_diff { outcome.diff.iter().map(|d| self.masked_diff(d)).collect() } else { Vec::new() },
-            warnings: outcome.warnings.iter().map(|w| m.text(w)).collect(),
-        }
-    }
-
-    fn masked_diff(&self, diff: &Diff) -> Diff {
-        match diff {
-            Diff::Text { before_name, after_name, before, after } => Diff::Text {
-                before_name: before_name.clone(),
-                after_name: after_name.clone(),
-                before: self.mask.text(before),
-                after: self.mask.text(after),
-            },
-            Diff::Prepared(text) => Diff::Prepared(self.mask.text(text)),
-        }
-    }
-}
-
-/// What `no_log` leaves of a result: how it ended.
-fn censored(outcome: &Outcome) -> Outcome {
-    let why = "the output has been hidden due to the fact that 'no_log: true' was specified for this result";
-    let status = match &outcome.status {
-        Status::NotKnowable(_) => Status::NotKnowable("hidden".into()),
-        other => other.clone(),
-    };
-    Outcome { status, changed: outcome.changed, ..Outcome::ok().with("censored", why) }
 }
 
 /// Milliseconds since 1970.

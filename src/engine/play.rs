@@ -59,7 +59,6 @@ pub struct BatchEnd {
     pub unreachable: Vec<String>,
     /// The run goes on with no further play: `any_errors_fatal`, `max_fail_percentage`.
     pub fatal: bool,
-    pub end_play: bool,
 }
 
 impl PlayState {
@@ -175,7 +174,6 @@ impl PlayState {
             failed: s.iter().filter(|(_, h)| h.failed).map(|(n, _)| n.clone()).collect(),
             unreachable: s.iter().filter(|(_, h)| h.unreachable).map(|(n, _)| n.clone()).collect(),
             fatal,
-            end_play: false,
         })
     }
 

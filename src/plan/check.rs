@@ -215,6 +215,10 @@ impl Compiler {
 
 /// Checks a play: every handler that is notified by a plain name must exist.
 pub fn play(plan: &PlayPlan, mistakes: &mut Vec<Mistake>) {
+    if let Some(written) = &plan.play.gather_timeout {
+        let mistake = Mistake::at(&written.span, "`gather_timeout` is not supported yet");
+        mistakes.push(mistake.help("gather facts by a `setup` task with a `timeout` of its own"));
+    }
     for prompt in &plan.play.vars_prompt {
         if let Some(written) = prompt.encrypt.as_ref().or(prompt.salt.as_ref()).or(prompt.salt_size.as_ref()) {
             let mistake = Mistake::at(&written.span, "`encrypt` of vars_prompt is not supported yet");

@@ -278,11 +278,7 @@ impl Compiler {
     pub fn gathering(&self, plan: &PlayPlan) -> TaskPlan {
         let play = &plan.play;
         let mut args = Dict::new();
-        let given = [
-            ("gather_subset", &play.gather_subset),
-            ("gather_timeout", &play.gather_timeout),
-            ("fact_path", &play.fact_path),
-        ];
+        let given = [("gather_subset", &play.gather_subset), ("fact_path", &play.fact_path)];
         for (name, written) in given {
             if let Some(written) = written {
                 args.insert(name.into(), written.value.clone());
@@ -579,7 +575,6 @@ fn file_name(path: &Path) -> String {
     path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())
 }
 
-/// The kind of a task by its action's name, see [`Modules::kind`].
 impl Kind {
     /// Whether a step of this kind may change anything outside the run itself.
     pub fn may_change(&self) -> bool {

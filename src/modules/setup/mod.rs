@@ -20,8 +20,6 @@ arguments! {
     pub struct Args {
         /// Groups of facts: `all`, `min`, `hardware`, `network`, `virtual`, or one by its name; `!` leaves one out.
         gather_subset []: Vec<String> = vec!["all".into()],
-        /// Seconds for one group of facts.
-        gather_timeout []: u64 = 10u64,
         /// Names or shell patterns of facts to give, with or without `ansible_`.
         filter []: Vec<String> = Vec::new(),
         /// Directory of `*.fact` files.
