@@ -126,6 +126,10 @@ enum FaultVerb {
 pub fn main() -> Result<i32> {
     let cli = Cli::parse();
     let places = places(&cli.lab);
+    // What makes and removes the hosts' disks is root, of the machine or of a user namespace.
+    if matches!(cli.command, Verb::Up { .. } | Verb::Down) && !nix::unistd::geteuid().is_root() {
+        return crate::fabric::user::enter(places.dir.parent().unwrap_or(&places.dir));
+    }
     match cli.command {
         Verb::Up { topology, from, to, rate, sysadmin_password, admin_password } => {
             up(&places, &cli.lab, &Wish { topology, from, to, rate, admin_password, sysadmin_password })
@@ -154,15 +158,34 @@ fn told(places: &Places, request: &Request) -> Result<i32> {
     control::ask(places, request).map(|_| 0)
 }
 
-/// `$STX_LAB_DIR`, else the user's run-time directory, else /tmp; one directory per lab below it.
+/// `$STX_LAB_DIR`, else one below /var/tmp; one directory per lab below it. Not the user's run-time directory: disks are
+/// large, need extended attributes, and the hosts' PostgreSQL could not enter it.
 fn places(name: &str) -> Places {
     let uid = nix::unistd::getuid().as_raw();
-    let base = std::env::var_os("STX_LAB_DIR").map(PathBuf::from).unwrap_or_else(|| {
-        std::env::var_os("XDG_RUNTIME_DIR")
-            .map(|dir| PathBuf::from(dir).join("stx-lab"))
-            .unwrap_or_else(|| PathBuf::from(format!("/tmp/stx-lab-{uid}")))
-    });
+    let base = std::env::var_os("STX_LAB_DIR")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| PathBuf::from(format!("/var/tmp/stx-lab-{uid}")));
     Places { dir: base.join(name) }
+}
+
+/// The lab's directory: made, our own, and open to the user that PostgreSQL runs as.
+fn make_directory(places: &Places) -> Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::create_dir_all(&places.dir).with_context(|| format!("cannot create {}", places.dir.display()))?;
+    let base = places.dir.parent().unwrap_or(&places.dir);
+    let meta = std::fs::symlink_metadata(base)?;
+    if !meta.is_dir() || meta.uid() != nix::unistd::geteuid().as_raw() {
+        bail!("{} belongs to somebody else: remove it, or set STX_LAB_DIR to another directory", base.display());
+    }
+    let closed = places.dir.canonicalize()?;
+    if let Some(closed) = closed.ancestors().find(|dir| dir.metadata().is_ok_and(|meta| meta.mode() & 0o001 == 0)) {
+        bail!(
+            "{} is closed to other users, and the lab's PostgreSQL runs as one: set STX_LAB_DIR to a directory in the open, \
+             such as /var/tmp/stx-lab",
+            closed.display()
+        );
+    }
+    Ok(())
 }
 
 fn wish_from(value: &Value) -> Wish {
@@ -205,9 +228,6 @@ fn up(places: &Places, name: &str, wish: &Wish) -> Result<i32> {
     if crate::system::release_number(&wish.from) >= crate::system::release_number(&wish.to) {
         bail!("--from {} must be older than --to {}", wish.from, wish.to);
     }
-    if !nix::unistd::geteuid().is_root() {
-        bail!("the lab needs namespaces and mounts: run it as root (sudo stx-lab up {})", wish.topology);
-    }
     let missing: Vec<&str> =
         NEEDED.iter().filter(|(path, _)| !std::path::Path::new(path).exists()).map(|(_, package)| *package).collect();
     if !missing.is_empty() || crate::fabric::layers::postgres_bin().is_none() {
@@ -223,7 +243,7 @@ fn up(places: &Places, name: &str, wish: &Wish) -> Result<i32> {
         bail!("a lab named {name} is up already; `stx-lab down` takes it down");
     }
     let resumed = places.state().exists();
-    std::fs::create_dir_all(&places.dir).with_context(|| format!("cannot create {}", places.dir.display()))?;
+    make_directory(places)?;
     let started = Instant::now();
     let log = std::fs::File::create(places.log())?;
     unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWIPC)

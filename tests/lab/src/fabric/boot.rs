@@ -3,7 +3,7 @@
 //! Runs as its own process for each boot. It unshares, waits until the lab has plugged in the cable, builds the root
 //! file system, starts `init` as pid 1 of the new PID namespace, and ends with how that ended.
 
-use super::{INIT_SOCKET, PROGRAM, Places, STATE_SOCKET, layers, net};
+use super::{INIT_SOCKET, PROGRAM, Places, STATE_SOCKET, layers, net, user};
 use anyhow::{Context, Result};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
@@ -80,25 +80,12 @@ fn tmpfs(at: &Path, options: &str) -> Result<()> {
 fn root(spec: &Spec) -> Result<()> {
     let places = Places { dir: spec.dir.clone() };
     let host = places.host(&spec.host);
-    let (upper, work, root) = (host.join("upper"), host.join("work"), host.join("root"));
-    for path in [&upper, &root] {
-        std::fs::create_dir_all(path)?;
-    }
-    // `volatile` spares every fsync and leaves a mark in the work directory that would forbid the next mount.
-    if work.exists() {
-        std::fs::remove_dir_all(&work).context("cannot clear the overlay's work directory")?;
-    }
-    std::fs::create_dir_all(&work)?;
+    let root = host.join("root");
+    std::fs::create_dir_all(&root)?;
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
-    let options = format!(
-        "lowerdir={},upperdir={},workdir={}",
-        layers::lower(&places, &spec.release),
-        upper.display(),
-        work.display()
-    );
-    mount(Some("overlay"), &root, Some("overlay"), MsFlags::empty(), Some(format!("{options},volatile").as_str()))
-        .or_else(|_| mount(Some("overlay"), &root, Some("overlay"), MsFlags::empty(), Some(options.as_str())))
-        .with_context(|| format!("cannot mount the overlay ({options})"))?;
+    for (below, lower) in layers::overlays(&places, &spec.release) {
+        overlay(&root.join(below), &lower, &host.join("upper").join(below), &host.join("work").join(below))?;
+    }
     for (kept, at) in [("platform-backup", "opt/platform-backup"), ("usb", "media/usb")] {
         std::fs::create_dir_all(host.join(kept))?;
         bind(&host.join(kept), &root.join(at))?;
@@ -106,6 +93,11 @@ fn root(spec: &Spec) -> Result<()> {
     devices(&root)?;
     tmpfs(&root.join("run"), "mode=755")?;
     tmpfs(&root.join("tmp"), "mode=1777")?;
+    if user::confined() {
+        // In a user namespace /proc can be mounted only where one is already to be seen.
+        mount(Some("/proc"), &root.join("proc"), None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>)
+            .context("cannot bind /proc")?;
+    }
     let _ = mount(Some("sysfs"), &root.join("sys"), Some("sysfs"), MsFlags::MS_RDONLY, None::<&str>);
     for dir in ["run/sshd", "run/lock", "run/stx-lab", "run/postgresql"] {
         std::fs::create_dir_all(root.join(dir))?;
@@ -122,6 +114,24 @@ fn root(spec: &Spec) -> Result<()> {
     umount2(".", MntFlags::MNT_DETACH).context("cannot let go of the old root")?;
     std::env::set_current_dir("/")?;
     Ok(())
+}
+
+/// Mount one overlay of the host, with its own writable layer.
+fn overlay(at: &Path, lower: &str, upper: &Path, work: &Path) -> Result<()> {
+    std::fs::create_dir_all(upper)?;
+    // A work directory for each: one must not lie in the other.
+    let work = work.join("here");
+    // `volatile` spares every fsync and leaves a mark in the work directory that would forbid the next mount.
+    if work.exists() {
+        std::fs::remove_dir_all(&work).context("cannot clear the overlay's work directory")?;
+    }
+    std::fs::create_dir_all(&work)?;
+    // Only root of the machine may use the kernel's own extended attributes.
+    let attributes = if user::confined() { ",userxattr" } else { "" };
+    let options = format!("lowerdir={lower},upperdir={},workdir={}{attributes}", upper.display(), work.display());
+    mount(Some("overlay"), at, Some("overlay"), MsFlags::empty(), Some(format!("{options},volatile").as_str()))
+        .or_else(|_| mount(Some("overlay"), at, Some("overlay"), MsFlags::empty(), Some(options.as_str())))
+        .with_context(|| format!("cannot mount the overlay ({options})"))
 }
 
 fn devices(root: &Path) -> Result<()> {

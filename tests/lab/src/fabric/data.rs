@@ -92,13 +92,17 @@ pub fn records_sql(system: &System) -> String {
     out + "commit;\n"
 }
 
-/// Where empty clusters are kept between labs: making one takes seconds.
-fn cache() -> Result<PathBuf> {
+/// Where empty clusters are kept between labs: making one takes seconds. In a user namespace they stay with the lab,
+/// since the operator could not remove files of its users later.
+fn cache(places: &Places) -> PathBuf {
+    if super::user::confined() {
+        return places.dir.join("cache");
+    }
     let base = std::env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))
         .unwrap_or_else(|| PathBuf::from("/var/cache"));
-    Ok(base.join("stx-lab"))
+    base.join("stx-lab")
 }
 
 fn postgres_user() -> Result<(u32, u32)> {
@@ -131,7 +135,7 @@ pub fn postgres(places: &Places, system: &System, host: &str) -> Result<()> {
     let bin = layers::postgres_bin().context("no PostgreSQL server on this machine: run tools/setup")?;
     let program = |name: &str| bin.join(name).display().to_string();
     let owner = postgres_user()?;
-    let cached = cache()?
+    let cached = cache(places)
         .join(format!("initdb-{}", stamp::digest(bin.display().to_string().as_bytes()).get(..12).unwrap_or("x")));
     if !cached.join("PG_VERSION").exists() {
         // The user postgres cannot enter the cache; make the cluster beside the lab and move it.
@@ -206,7 +210,7 @@ const KEYS: &[(&str, &str)] = &[
 
 /// Make the etcd directory of a configured host.
 pub fn etcd(places: &Places, system: &System, host: &str) -> Result<()> {
-    let cached = cache()?.join(format!("etcd-{}", &stamp::digest(format!("{KEYS:?}").as_bytes())[..12]));
+    let cached = cache(places).join(format!("etcd-{}", &stamp::digest(format!("{KEYS:?}").as_bytes())[..12]));
     if !cached.exists() {
         let fresh = places.dir.join("etcd-seed");
         let _ = std::fs::remove_dir_all(&fresh);

@@ -3,6 +3,9 @@
 //! From the bottom: the machine's `/`; `hide` (what a host must not see of the machine); `common` (accounts, ssh,
 //! sudo, the simulated commands); one layer per release. They live on a tmpfs, because overlay layers must not contain
 //! one another.
+//!
+//! In a user namespace the machine's `/` cannot be a layer, because of what is mounted below it. There the bottom is
+//! `base`, a skeleton with a copy of /etc, and /usr is an overlay of its own above the machine's.
 
 use super::{PROGRAM, Places, dir, put};
 use crate::host::PROGRAMS;
@@ -48,11 +51,19 @@ const TOP: &[&str] = &[
     "run", "sbin", "srv", "sys", "tmp", "usr", "var",
 ];
 
-/// The overlay's `lowerdir` for a release.
-pub fn lower(places: &Places, release: &str) -> String {
+/// The overlays of a host on a release, each with its place in the host's tree (`""` is the root) and its `lowerdir`.
+pub fn overlays(places: &Places, release: &str) -> Vec<(&'static str, String)> {
     let layers = places.layers();
-    let part = |name: &str| layers.join(name).display().to_string();
-    format!("{}:{}:{}:/", part(&format!("rel-{release}")), part("common"), part("hide"))
+    let stack = |below: &str, bottom: &str| {
+        let parts = [&format!("rel-{release}"), "common", "hide"].map(|name| layers.join(name).join(below));
+        let parts: Vec<String> = parts.iter().map(|part| part.display().to_string()).collect();
+        format!("{}:{bottom}", parts.join(":"))
+    };
+    if super::user::confined() {
+        vec![("", stack("", &layers.join("base").display().to_string())), ("usr", stack("usr", "/usr"))]
+    } else {
+        vec![("", stack("", "/"))]
+    }
 }
 
 /// Mount the tmpfs and fill the layers that all releases share.
@@ -65,6 +76,57 @@ pub fn build(places: &Places, releases: &[&str]) -> Result<()> {
     common(&at.join("common"))?;
     for release in releases {
         super::contents::release_layer(&at.join(format!("rel-{release}")), release, releases)?;
+    }
+    if super::user::confined() {
+        base(&at.join("base"))?;
+        owned_by_root(&at.join("common"))?;
+        for layer in releases.iter().map(|release| format!("rel-{release}")).chain(["hide".into()]) {
+            std::fs::create_dir_all(at.join(layer).join("usr"))?;
+        }
+    }
+    Ok(())
+}
+
+/// The bottom of a host in a user namespace: the shape of the machine's tree, and those of its settings that are open.
+fn base(layer: &Path) -> Result<()> {
+    dir(layer, 0o755, ROOT)?;
+    for name in TOP {
+        let (machine, here) = (Path::new("/").join(name), layer.join(name));
+        match std::fs::read_link(&machine) {
+            Ok(to) => symlink(to, &here)?,
+            Err(_) => dir(&here, if *name == "tmp" { 0o1777 } else { 0o755 }, ROOT)?,
+        }
+    }
+    for name in ["lib", "log", "mail"] {
+        dir(&layer.join("var").join(name), 0o755, ROOT)?;
+    }
+    symlink("/run", layer.join("var/run"))?;
+    symlink("/run/lock", layer.join("var/lock"))?;
+    // What only root may read stays behind, and is not missed: accounts, sudo and ssh are the hosts' own.
+    let _ = std::process::Command::new("cp")
+        .args(["-dR", "--preserve=mode,links,timestamps", "/etc/."])
+        .arg(layer.join("etc"))
+        .output()
+        .context("cannot run cp")?;
+    Ok(())
+}
+
+/// sudo and su do their work only as files of root, and the machine's root is nobody here: copies.
+fn owned_by_root(layer: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    for program in ["usr/bin/sudo", "usr/bin/su"] {
+        let here = layer.join(program);
+        std::fs::create_dir_all(here.parent().unwrap_or(layer))?;
+        std::fs::copy(Path::new("/").join(program), &here).with_context(|| format!("cannot copy /{program}"))?;
+        std::fs::set_permissions(&here, std::fs::Permissions::from_mode(0o4755))?;
+    }
+    for plugins in ["usr/libexec/sudo", "usr/lib/sudo"] {
+        if !Path::new("/").join(plugins).is_dir() {
+            continue;
+        }
+        let here = layer.join(plugins);
+        std::fs::create_dir_all(here.parent().unwrap_or(layer))?;
+        super::run("cp", &["-dR", "--preserve=mode", &format!("/{plugins}"), &here.display().to_string()])?;
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ pub mod init;
 pub mod layers;
 pub mod machine;
 pub mod net;
+pub mod user;
 
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
