@@ -116,11 +116,13 @@ pub fn load(args: &Play, given: secrets::Given, mask: &Mask) -> anyhow::Result<R
         let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         parse::inventory::load_playbook_vars(&mut inventory, &*files, dir, &vault, &mut mistakes);
     }
+    let modules = wire::names();
+    path_list("ANSIBLE_LIBRARY").into_iter().for_each(|folder| modules.libraries.add_configured(folder));
     let compiler = Compiler {
         files,
         vault,
         templar: Arc::new(Templar::new(parse::read_yaml)),
-        modules: wire::names(),
+        modules,
         extra: Arc::new(extra),
         tags: TagSelection::new(&args.tags, &args.skip_tags),
         roles_path: path_list("ANSIBLE_ROLES_PATH"),

@@ -28,7 +28,7 @@ fn find(name: &str) -> Option<&'static Entry> {
 
 /// All names that a task may use.
 pub fn names() -> Modules {
-    Modules { modules: vec![modules::ALL, crate::stx::ALL], actions: vec![modules::actions::ALL] }
+    Modules { modules: vec![modules::ALL, crate::stx::ALL], actions: vec![modules::actions::ALL], ..Modules::default() }
 }
 
 /// Where a playbook is that the user names: as a path, in `./playbooks`, or built in. A copy on disk wins.

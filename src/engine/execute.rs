@@ -12,6 +12,7 @@ use crate::model::event::Item;
 use crate::model::outcome::{Consequence, Flow, Include, Outcome};
 use crate::model::playbook::Written;
 use crate::model::value::{Dict, Key, Value};
+use crate::plan::libraries::Own;
 use crate::plan::words::local_name;
 use crate::plan::{Kind, TaskPlan};
 use crate::vars::template::{Templar, TemplateError};
@@ -36,11 +37,13 @@ pub async fn execute(step: &Step<'_>, scope: &mut TaskScope, item: Option<&Item>
         Kind::IncludeRole => include_role(step, scope, item),
         Kind::Module(module) => module_step(step, scope, module, item).await,
         Kind::Action(action) => action_step(step, scope, action, item).await,
+        Kind::Own(own) => own_step(step, scope, &own, item).await,
         Kind::Templated => {
             let name = render(step, &step.task.task.action.name.value, scope)?;
             match step.run.compiler.modules.kind(&name) {
                 Kind::Module(module) => module_step(step, scope, module, item).await,
                 Kind::Action(action) => action_step(step, scope, action, item).await,
+                Kind::Own(own) => own_step(step, scope, &own, item).await,
                 _ => Err(End::failed(format!("the module `{name}` is not known; `stx-upgrade doc` lists all"))),
             }
         }
@@ -71,6 +74,27 @@ async fn action_step(
         "debug" => bare_arguments(step, scope, &["var"])?,
         _ => arguments(step, scope, name, action.free_form)?,
     };
+    run_action(step, scope, action, args, item).await
+}
+
+/// A program of the user's: the action for all of them gets its name, its place and what the task gives.
+async fn own_step(step: &Step<'_>, scope: &TaskScope, own: &Own, item: Option<&Item>) -> Result<Done, End> {
+    let args = arguments(step, scope, own.name, None)?;
+    let path = own.path.display().to_string();
+    let given = crate::dict! {"name" => own.name, "path" => path, "args" => Value::dict(args)};
+    match step.run.compiler.modules.action("_own") {
+        Some(action) => run_action(step, scope, action, given, item).await,
+        None => Err(End::failed("programs of the user's own cannot be run by this build")),
+    }
+}
+
+async fn run_action(
+    step: &Step<'_>,
+    scope: &TaskScope,
+    action: &'static ActionEntry,
+    args: Dict,
+    item: Option<&Item>,
+) -> Result<Done, End> {
     let caller = Caller::new(step, scope, item.map(|i| i.index))?;
     let mut context = ActionContext::new(caller, action, args.clone());
     if action.may_change && !context.caller.check {

@@ -495,7 +495,7 @@ impl Run {
     /// host is settled call by call.
     pub fn recovery_of(&self, action: &ActionEntry) -> Recovery {
         match action.names[0] {
-            "script" | "raw" | "reboot" => Recovery::Ask,
+            "_own" | "script" | "raw" | "reboot" => Recovery::Ask,
             _ => Recovery::Again,
         }
     }

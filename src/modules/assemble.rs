@@ -36,6 +36,30 @@ arguments! {
 /// The module `assemble`.
 pub struct Assemble;
 
+/// Fragments put together so far.
+#[derive(Default)]
+pub struct Joined {
+    pub content: Vec<u8>,
+    begun: bool,
+}
+
+impl Joined {
+    /// Makes ready for the next fragment: with a delimiter, it stands on lines of its own between two.
+    pub fn separate(&mut self, delimiter: Option<&str>) {
+        if let Some(delimiter) = delimiter.filter(|_| self.begun) {
+            if !self.content.ends_with(b"\n") && !self.content.is_empty() {
+                self.content.push(b'\n');
+            }
+            // `\n` in a delimiter is a newline.
+            self.content.extend(delimiter.replace("\\n", "\n").into_bytes());
+            if !self.content.ends_with(b"\n") {
+                self.content.push(b'\n');
+            }
+        }
+        self.begun = true;
+    }
+}
+
 impl Module for Assemble {
     const NAMES: &'static [&'static str] = &["assemble", "ansible.builtin.assemble", "ansible.legacy.assemble"];
     const DOC: &'static str = "Puts fragments of a file together, in the order of their names.";
@@ -56,8 +80,7 @@ impl Module for Assemble {
         }
         let regex = args.regexp.as_deref().map(|r| python_regex::compile(r, "")).transpose();
         let regex = regex.map_err(|e| Failure::new(format!("Invalid Regexp: {e}")))?;
-        let mut content = Vec::new();
-        let mut first = true;
+        let mut joined = Joined::default();
         for name in host.list(&src)? {
             let matches = regex.as_ref().is_none_or(|r| r.is_match(name.as_str()).unwrap_or(false));
             let path = src.join(&name);
@@ -65,23 +88,12 @@ impl Module for Assemble {
             if !matches || !is_file || args.ignore_hidden && name.starts_with('.') {
                 continue;
             }
-            if !first {
-                if !content.ends_with(b"\n") && !content.is_empty() && args.delimiter.is_some() {
-                    content.push(b'\n');
-                }
-                if let Some(delimiter) = &args.delimiter {
-                    // `\n` in a delimiter is a newline.
-                    content.extend(delimiter.replace("\\n", "\n").into_bytes());
-                    if !content.ends_with(b"\n") {
-                        content.push(b'\n');
-                    }
-                }
-            }
-            first = false;
+            joined.separate(args.delimiter.as_deref());
             host.open(&path)?
-                .read_to_end(&mut content)
+                .read_to_end(&mut joined.content)
                 .map_err(|e| Failure::new(format!("reading {}: {e}", path.display())))?;
         }
+        let content = joined.content;
         let checksum = sha1(&content);
         let before = read_existing(host.as_look(), &dest)?;
         let shown = dest.display().to_string();

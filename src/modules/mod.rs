@@ -19,6 +19,7 @@ pub mod ini_file;
 pub mod known_hosts;
 pub mod lineinfile;
 pub mod mount;
+pub mod own;
 pub mod package;
 pub mod paths;
 pub mod ping;
@@ -56,6 +57,7 @@ pub const ALL: &[Entry] = &[
     Entry::of::<known_hosts::KnownHosts>(),
     Entry::of::<lineinfile::LineInFile>(),
     Entry::of::<mount::Mount>(),
+    Entry::of::<own::Own>(),
     Entry::of::<package::Apt>(),
     Entry::of::<package::Dnf>(),
     Entry::of::<package::Package>(),

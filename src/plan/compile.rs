@@ -89,6 +89,9 @@ impl Compiler {
         mistakes: &mut Vec<Mistake>,
         depth: u32,
     ) {
+        if let Some(dir) = path.parent() {
+            self.modules.libraries.add_playbook(dir);
+        }
         let Some(playbook) = parse::playbook::load(&*self.files, path, &self.modules, &self.vault, mistakes) else {
             return;
         };
@@ -579,7 +582,7 @@ impl Kind {
     /// Whether a step of this kind may change anything outside the run itself.
     pub fn may_change(&self) -> bool {
         match self {
-            Kind::Module(_) | Kind::Templated => true,
+            Kind::Module(_) | Kind::Own(_) | Kind::Templated => true,
             Kind::Action(action) => action.may_change,
             Kind::IncludeTasks | Kind::IncludeRole | Kind::Meta => false,
         }

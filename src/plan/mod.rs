@@ -15,6 +15,7 @@ use crate::model::value::Dict;
 pub mod check;
 pub mod compile;
 pub mod identity;
+pub mod libraries;
 pub mod pattern;
 pub mod roles;
 pub mod tags;
@@ -95,6 +96,8 @@ pub enum Kind {
     Module(&'static Entry),
     /// An action, on the control node.
     Action(&'static ActionEntry),
+    /// A program that the user brought, which an action of its own sends to the host.
+    Own(Arc<libraries::Own>),
     IncludeTasks,
     IncludeRole,
     Meta,

@@ -214,6 +214,7 @@ impl Compiler {
                 return None;
             }
         };
+        self.modules.libraries.add(dir.join("library"));
         fn named(text: &str) -> Option<&str> {
             Some(text).filter(|t| !t.is_empty())
         }

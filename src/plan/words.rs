@@ -1,6 +1,9 @@
 //! The names that tasks may use: modules, actions, includes, and which is which.
 
+use std::sync::Arc;
+
 use super::Kind;
+use super::libraries::{Libraries, Own};
 use crate::action::args::{ArgSpec, Rule};
 use crate::action::engine_side::ActionEntry;
 use crate::action::module::Entry;
@@ -12,6 +15,8 @@ use crate::parse::words::{ModuleWords, Words};
 pub struct Modules {
     pub modules: Vec<&'static [Entry]>,
     pub actions: Vec<&'static [ActionEntry]>,
+    /// Where users keep their own.
+    pub libraries: Arc<Libraries>,
 }
 
 /// What the engine itself does, with the arguments of each.
@@ -60,9 +65,23 @@ impl Modules {
         self.actions.iter().flat_map(|t| t.iter()).find(|e| e.names.iter().any(|n| local_name(n) == name))
     }
 
+    /// The module of a user that a name means: a short name may be one of theirs before it is one that is built in, a full
+    /// one never.
+    pub fn own(&self, name: &str) -> Option<Arc<Own>> {
+        let built_in = || self.action(name).is_some() || Modules::module(self, name).is_some();
+        if BUILT_IN.iter().any(|b| b.0 == local_name(name)) || name.starts_with("ansible.builtin.") {
+            return None;
+        }
+        let local = local_name(name);
+        self.libraries.first(local).or_else(|| (!built_in()).then(|| self.libraries.last(local)).flatten())
+    }
+
     /// What runs a task that names this.
     pub fn kind(&self, name: &Value) -> Kind {
         let Value::Str(name) = name else { return Kind::Templated };
+        if let Some(own) = self.own(name) {
+            return Kind::Own(own);
+        }
         match local_name(name) {
             "include_tasks" => Kind::IncludeTasks,
             "include_role" => Kind::IncludeRole,
@@ -78,6 +97,9 @@ impl Modules {
 
     /// The definition of the arguments of a module or action.
     pub fn definition(&self, name: &str) -> Option<(Vec<ArgSpec>, &'static [Rule], bool)> {
+        if self.own(name).is_some() {
+            return None;
+        }
         if let Some(action) = self.action(name) {
             return Some((public((action.args)()), (action.rules)(), action.open));
         }
@@ -108,7 +130,15 @@ impl Words for Modules {
         if let Some((name, free_form, params)) = BUILT_IN.iter().find(|b| b.0 == local) {
             return Some(ModuleWords { short: name, free_form: *free_form, params: params.to_vec() });
         }
-        let (specs, _, _) = self.definition(local)?;
+        if let Some(own) = self.own(name) {
+            let usable = own.refused.is_none();
+            return usable.then_some(ModuleWords { short: own.name, free_form: None, params: Vec::new() });
+        }
+        // What only actions call is no task's to name.
+        if local.starts_with('_') {
+            return None;
+        }
+        let (specs, _, _) = self.definition(name)?;
         let (short, free_form) = match (self.action(local), Modules::module(self, local)) {
             (Some(action), _) => (action.names[0], action.free_form),
             (None, Some(module)) => (module.names[0], module.free_form),
@@ -120,5 +150,10 @@ impl Words for Modules {
 
     fn module_names(&self) -> Vec<&str> {
         self.names()
+    }
+
+    fn why_not(&self, name: &str) -> Option<String> {
+        let own = self.own(name)?;
+        own.refused.as_ref().map(|why| format!("{} cannot be run here: {why}", own.path.display()))
     }
 }

@@ -23,6 +23,8 @@ crate::arguments! {
         fail_on_missing []: bool = true,
         /// Whether the digest is compared after copying.
         validate_checksum []: bool = true,
+        /// Without effect, as in Ansible; a warning says so. Use a `file` task for what lies here.
+        mode []: Option<Value>,
     }
 }
 
@@ -36,46 +38,54 @@ impl Action for Fetch {
     type Args = Args;
 
     async fn run(args: Args, _: Dict, ctx: &mut dyn Context) -> Result<Outcome, Failure> {
-        let seen = ctx
-            .call("stat", dict! {"path" => args.src.as_str(), "checksum_algorithm" => "sha256", "follow" => true})
-            .await?;
-        if seen.is_failed() {
-            return Ok(seen);
-        }
-        let stat = seen.data.get("stat").cloned().unwrap_or_default();
-        let is = |name: &str| stat.get(name).and_then(Value::as_bool).unwrap_or(false);
-        if !is("exists") || is("isdir") {
-            let why = if is("isdir") { "is a directory, and fetch copies files" } else { "does not exist" };
-            let msg = format!("the remote file {} {why}", args.src);
-            return Ok(if args.fail_on_missing || is("isdir") {
-                Outcome::failed(msg)
-            } else {
-                Outcome::ok().msg(format!("{msg}, ignored"))
-            });
-        }
-        let dest = place(&args, ctx.host())?;
-        let there = stat.get("checksum").map(Value::to_string).unwrap_or_default();
-        let here = crate::modules::digest::Algorithm::Sha256.of_local(&dest);
-        let same = here.as_deref() == Some(there.as_str());
-        let mut outcome = Outcome::changed(!same)
-            .with("dest", dest.display().to_string())
-            .with("file", args.src.as_str())
-            .with("remote_checksum", there.as_str())
-            .with("sha256", there.as_str())
-            .with("checksum", there.as_str());
-        if same || ctx.check() {
-            return Ok(outcome);
-        }
-        if let Some(dir) = dest.parent() {
-            std::fs::create_dir_all(dir).map_err(|e| Failure::new(format!("cannot make {}: {e}", dir.display())))?;
-        }
-        let got = ctx.fetch(&args.src, &dest).await?;
-        if args.validate_checksum && got != there {
-            outcome.status = crate::model::outcome::Status::Failed;
-            return Ok(outcome.msg(format!("digests differ after copying: {there} there, {got} here; try again")));
+        let mut outcome = fetch(&args, ctx).await?;
+        if args.mode.is_some() {
+            outcome.warnings.push("`mode` is no parameter of `fetch` and was not used".into());
         }
         Ok(outcome)
     }
+}
+
+async fn fetch(args: &Args, ctx: &mut dyn Context) -> Result<Outcome, Failure> {
+    let seen = ctx
+        .call("stat", dict! {"path" => args.src.as_str(), "checksum_algorithm" => "sha256", "follow" => true})
+        .await?;
+    if seen.is_failed() {
+        return Ok(seen);
+    }
+    let stat = seen.data.get("stat").cloned().unwrap_or_default();
+    let is = |name: &str| stat.get(name).and_then(Value::as_bool).unwrap_or(false);
+    if !is("exists") || is("isdir") {
+        let why = if is("isdir") { "is a directory, and fetch copies files" } else { "does not exist" };
+        let msg = format!("the remote file {} {why}", args.src);
+        return Ok(if args.fail_on_missing || is("isdir") {
+            Outcome::failed(msg)
+        } else {
+            Outcome::ok().msg(format!("{msg}, ignored"))
+        });
+    }
+    let dest = place(args, ctx.host())?;
+    let there = stat.get("checksum").map(Value::to_string).unwrap_or_default();
+    let here = crate::modules::digest::Algorithm::Sha256.of_local(&dest);
+    let same = here.as_deref() == Some(there.as_str());
+    let mut outcome = Outcome::changed(!same)
+        .with("dest", dest.display().to_string())
+        .with("file", args.src.as_str())
+        .with("remote_checksum", there.as_str())
+        .with("sha256", there.as_str())
+        .with("checksum", there.as_str());
+    if same || ctx.check() {
+        return Ok(outcome);
+    }
+    if let Some(dir) = dest.parent() {
+        std::fs::create_dir_all(dir).map_err(|e| Failure::new(format!("cannot make {}: {e}", dir.display())))?;
+    }
+    let got = ctx.fetch(&args.src, &dest).await?;
+    if args.validate_checksum && got != there {
+        outcome.status = crate::model::outcome::Status::Failed;
+        return Ok(outcome.msg(format!("digests differ after copying: {there} there, {got} here; try again")));
+    }
+    Ok(outcome)
 }
 
 /// Where the file goes.

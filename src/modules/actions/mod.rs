@@ -3,6 +3,7 @@
 use crate::action::engine_side::ActionEntry;
 
 mod argument_spec;
+mod assemble;
 mod assert;
 mod copy;
 mod debug;
@@ -11,12 +12,15 @@ mod fetch;
 mod gate;
 mod include_vars;
 mod inventory;
+mod own;
 mod pause;
 mod raw;
 mod reconnect;
+mod script;
 mod set_fact;
 mod set_stats;
 mod template;
+mod unarchive;
 
 pub use set_fact::is_name;
 
@@ -33,6 +37,7 @@ fn this_user() -> String {
 /// Every action.
 pub const ALL: &[ActionEntry] = &[
     ActionEntry::of::<argument_spec::ValidateArgumentSpec>(),
+    ActionEntry::of::<assemble::Assemble>(),
     ActionEntry::of::<assert::Assert>(),
     ActionEntry::of::<copy::Copy>(),
     ActionEntry::of::<debug::Debug>(),
@@ -41,13 +46,16 @@ pub const ALL: &[ActionEntry] = &[
     ActionEntry::of::<include_vars::IncludeVars>(),
     ActionEntry::of::<inventory::AddHost>(),
     ActionEntry::of::<inventory::GroupBy>(),
+    ActionEntry::of::<own::Own>(),
     ActionEntry::of::<pause::Pause>(),
     ActionEntry::of::<raw::Raw>(),
     ActionEntry::of::<reconnect::Reboot>(),
     ActionEntry::of::<reconnect::StxReinstalled>(),
     ActionEntry::of::<reconnect::WaitForConnection>(),
+    ActionEntry::of::<script::Script>(),
     ActionEntry::of::<set_fact::SetFact>(),
     ActionEntry::of::<set_stats::SetStats>(),
     ActionEntry::of::<gate::StxGate>(),
     ActionEntry::of::<template::Template>(),
+    ActionEntry::of::<unarchive::Unarchive>(),
 ];
