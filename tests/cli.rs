@@ -44,6 +44,17 @@ impl Place {
         self.run(&["play", "site.yml", "-i", "localhost,", "-c", "local"])
     }
 
+    /// The journal's text so far, empty before there is one.
+    fn read_state(&self) -> String {
+        let runs = self.dir.path().join("state/stx-upgrade/runs");
+        let Ok(entries) = fs::read_dir(runs) else { return String::new() };
+        entries
+            .flatten()
+            .filter_map(|e| fs::read(e.path()).ok())
+            .map(|b| String::from_utf8_lossy(&b).into_owned())
+            .collect()
+    }
+
     fn journal(&self) -> PathBuf {
         let runs = self.dir.path().join("state/stx-upgrade/runs");
         let mut found: Vec<PathBuf> = fs::read_dir(runs).unwrap().map(|e| e.unwrap().path()).collect();
@@ -269,6 +280,52 @@ fn called_as_ansible_playbook() {
     run(&["-i", "localhost,", "site.yml"]).code(0).says("PLAY RECAP");
     run(&["--list-tasks", "-i", "localhost,", "site.yml"]).code(0).says("play #1 (localhost)");
     run(&["-i", "localhost,", "--syntax-check", "site.yml"]).code(0).says("playbook: site.yml");
+}
+
+#[test]
+fn a_run_is_followed_from_a_second_terminal() {
+    let place = Place::new();
+    let yes = "failed_when: false, changed_when: false";
+    let text = format!(
+        "{HEAD}    - {{command: echo begun, {yes}}}\n    - wait_for: {{path: gate, timeout: 60, sleep: 1}}\n    - include_tasks: more.yml\n"
+    );
+    place.write("site.yml", &text);
+    place.write("more.yml", "- debug: msg=after-the-gate\n");
+    let start = |args: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_stx-upgrade"))
+            .args(args)
+            .current_dir(place.dir.path())
+            .env("XDG_STATE_HOME", place.dir.path().join("state"))
+            .env("XDG_CACHE_HOME", place.dir.path().join("cache"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let play = start(&["play", "site.yml", "-i", "localhost,", "-c", "local"]);
+    while !place.read_state().contains("wait_for") {
+        std::thread::yield_now();
+    }
+    let mut follow = start(&["show", "--follow"]);
+    // It has told the first task before the gate is opened, so it does follow.
+    let mut seen = String::new();
+    let mut told = std::io::BufReader::new(follow.stdout.take().unwrap());
+    while !seen.contains("[wait_for]") {
+        assert_ne!(std::io::BufRead::read_line(&mut told, &mut seen).unwrap(), 0, "it ended early: {seen}");
+    }
+    assert!(!seen.contains("after-the-gate"));
+    place.write("gate", "");
+    let ran = Run(play.wait_with_output().unwrap()).code(0);
+    std::io::Read::read_to_string(&mut told, &mut seen).unwrap();
+    assert_eq!(follow.wait().unwrap().code(), Some(0));
+    assert_eq!(seen, String::from_utf8_lossy(&ran.0.stdout));
+    place.run(&["show"]).code(0).says("after-the-gate");
+    // The live part counts what an include brings.
+    let events = place.run(&["show", "--output", "json"]).code(0).text();
+    let last = events.lines().rfind(|l| l.contains("task_started")).unwrap();
+    let last: serde_json::Value = serde_json::from_str(last).unwrap();
+    assert!(last.to_string().contains("\"of\":4"), "{last}");
 }
 
 #[test]

@@ -110,12 +110,12 @@ fn script() -> Vec<Stamped> {
         },
         Event::PlaybookStarted { playbook: "playbooks/upgrade.yml".into() },
         Event::PlayStarted { name: "Simplex upgrade".into(), place, hosts: vec![host()], free: false },
-        Event::TaskStarted { step: lock.clone() },
+        Event::TaskStarted { step: lock.clone(), of: Some(67) },
         Event::HostStarted { step: lock.clone(), host: host() },
         done(&lock, Outcome::ok().with("alarms", Value::list(vec![]))),
-        Event::TaskStarted { step: hiera.clone() },
+        Event::TaskStarted { step: hiera.clone(), of: Some(67) },
         done(&hiera, Outcome { warnings: vec!["key x is unknown".into()], ..Outcome::changed(true).diff(diff) }),
-        Event::TaskStarted { step: wipe.clone() },
+        Event::TaskStarted { step: wipe.clone(), of: Some(67) },
         Event::GateOpened { step: wipe.clone(), host: host(), gate: gate() },
         Event::GateAnswered {
             step: wipe.clone(),
@@ -131,7 +131,7 @@ fn script() -> Vec<Stamped> {
             result: loops.clone(),
         },
         Event::HostDone { step: wipe, host: host(), result: loops },
-        Event::TaskStarted { step: start.clone() },
+        Event::TaskStarted { step: start.clone(), of: Some(67) },
         Event::Waiting { step: start.clone(), host: host(), wait: wait(0, "Installing") },
         Event::Waiting { step: start.clone(), host: host(), wait: wait(10_000, "Installing") },
         Event::Waiting { step: start.clone(), host: host(), wait: wait(724_000, "no ssh yet") },
@@ -210,7 +210,7 @@ fn a_resumed_run_shows_only_where_it_goes_on() {
             sent_at: NOW,
             verdict: "asked the agent: it had run, rc 0.\nTaken as done; it is not run again.".into(),
         },
-        Event::TaskStarted { step: two.clone() },
+        Event::TaskStarted { step: two.clone(), of: Some(67) },
         done(&two, Outcome::changed(true)),
     ];
     let events: Vec<Stamped> = events.into_iter().map(|event| Stamped { at: NOW, event }).collect();
@@ -304,7 +304,7 @@ fn the_live_part() {
         |host: &str, at| Stamped { at, event: Event::HostStarted { step: upgrade.clone(), host: host.into() } };
     assert!(live.lines(NOW, Room { columns: 100, rows: 40 }, Paint::new(false)).is_empty());
     live.take(&script()[0]);
-    live.take(&Stamped { at: NOW, event: Event::TaskStarted { step: upgrade.clone() } });
+    live.take(&Stamped { at: NOW, event: Event::TaskStarted { step: upgrade.clone(), of: Some(67) } });
     live.take(&started("controller-0", NOW));
     live.take(&started("compute-1", NOW + 2_000));
     let seen = "reinstalling (host answers ping, no ssh yet)";

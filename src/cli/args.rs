@@ -73,6 +73,9 @@ pub struct Show {
     /// Check every record and the chain, and say so
     #[arg(long)]
     pub verify: bool,
+    /// Go on telling while the run is driven, from another terminal
+    #[arg(short = 'f', long, conflicts_with = "verify")]
+    pub follow: bool,
     /// Only tasks whose name contains this
     #[arg(long, value_name = "NAME")]
     pub task: Option<String>,

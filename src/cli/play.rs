@@ -238,7 +238,11 @@ pub fn drive(session: Session<'_>) -> anyhow::Result<Exit> {
         {
             return crate::engine::run::Ended::broken(halt);
         }
-        let started = Event::RunStarted { run: id.clone(), playbooks, check: args.check, diff: args.diff, part, steps: None };
+        let steps = loaded.plan.plays.iter().map(|play| crate::plan::steps(&play.nodes)).sum();
+        run.out.expect(steps);
+        let (run_id, steps) = (id.clone(), Some(steps));
+        let started =
+            Event::RunStarted { run: run_id, playbooks, check: args.check, diff: args.diff, part, steps };
         let event = run.out.tell(started);
         run.record.event(event);
         if part > 1 {

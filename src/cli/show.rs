@@ -1,12 +1,19 @@
 //! `show`: the whole story of a run, told again through the reporters that showed it.
 
+use std::io::BufRead;
+use std::time::Duration;
+
 use super::args::Show;
 use super::exit_code::Exit;
 use super::{reporters, runs};
-use crate::journal::read::{Reader, verify};
+use crate::journal::log::is_driven;
+use crate::journal::read::{ReadError, Reader, verify};
 use crate::model::secret::Mask;
 use crate::report::story::{Story, concerns};
 use crate::report::{Reporter, overview};
+
+/// How often a journal is looked at that is being written.
+const LOOK: Duration = Duration::from_millis(200);
 
 pub fn run(args: &Show) -> anyhow::Result<Exit> {
     let run = runs::state_dir(&args.state)?.run(args.run.as_deref())?;
@@ -18,22 +25,37 @@ pub fn run(args: &Show) -> anyhow::Result<Exit> {
     }
     let mut reporters: Vec<Box<dyn Reporter>> = reporters::choose_story(&args.output, &Mask::default())?;
     let mut story = Story::default();
-    let mut exit = Exit::Ok;
-    for record in Reader::open(&run.journal)? {
-        let record = match record {
-            Ok(record) => record,
-            Err(error) => {
-                eprintln!("error: {error}");
-                exit = Exit::Journal;
-                break;
-            }
-        };
-        for event in story.tell(&record) {
+    let mut reader = Reader::open(&run.journal)?;
+    let exit = loop {
+        // Asked before reading: what a run writes last is read after it has ended.
+        let goes_on = args.follow && is_driven(&run.journal);
+        if let Err(error) = tell(&mut reader, &mut story, args, &mut reporters) {
+            eprintln!("error: {error}");
+            break Exit::Journal;
+        }
+        if !goes_on {
+            break Exit::Ok;
+        }
+        std::thread::sleep(LOOK);
+        reader.look_again();
+    };
+    reporters.iter_mut().for_each(|r| r.finish());
+    Ok(exit)
+}
+
+/// Tells what the journal has beyond what was told.
+fn tell(
+    reader: &mut Reader<impl BufRead>,
+    story: &mut Story,
+    args: &Show,
+    reporters: &mut [Box<dyn Reporter>],
+) -> Result<(), ReadError> {
+    for record in reader {
+        for event in story.tell(&record?) {
             if args.task.as_ref().is_none_or(|task| concerns(&event.event, task)) {
                 reporters.iter_mut().for_each(|r| r.event(&event));
             }
         }
     }
-    reporters.iter_mut().for_each(|r| r.finish());
-    Ok(exit)
+    Ok(())
 }

@@ -55,6 +55,7 @@ pub fn gather(
     let replayed = ended.iter().all(|(_, e)| e.replayed);
     for g in &mut gathered {
         g.nodes = Arc::new(plan(run, play, task, &g.include)?);
+        run.out.expect(crate::plan::steps(&g.nodes));
         if !replayed && matches!(task.kind, Kind::IncludeTasks) {
             let item = g.include.item.map(|index| item(&g.include, index));
             let event = Event::Included {

@@ -23,6 +23,8 @@ struct State {
     stats: IndexMap<String, HostStats>,
     coverage: Coverage,
     steps: u32,
+    /// How many there will be, as far as is known.
+    expected: u32,
 }
 
 /// A counter of the recap.
@@ -39,7 +41,7 @@ pub enum Count {
 
 impl Out {
     pub fn new(reporters: Vec<Box<dyn Reporter>>, mask: Mask) -> Out {
-        let state = State { reporters, stats: IndexMap::new(), coverage: Coverage::default(), steps: 0 };
+        let state = State { reporters, stats: IndexMap::new(), coverage: Coverage::default(), steps: 0, expected: 0 };
         Out { state: Mutex::new(state), mask }
     }
 
@@ -93,6 +95,16 @@ impl Out {
             s.steps += 1;
             s.steps
         })
+    }
+
+    /// Says that so many more steps will come.
+    pub fn expect(&self, more: u32) {
+        self.with(|s| s.expected += more);
+    }
+
+    /// How many steps there will be, as far as is known.
+    pub fn expected(&self) -> u32 {
+        self.with(|s| s.expected)
     }
 
     /// How many steps have begun.

@@ -246,7 +246,7 @@ impl PlayState {
             if !is_silent(task) {
                 let mut reference = step_ref(task, &name, Some(number));
                 reference.handler = task.handler;
-                let event = run.out.tell(Event::TaskStarted { step: reference });
+                let event = run.out.tell(Event::TaskStarted { step: reference, of: Some(run.out.expected()) });
                 run.record.event(event);
             }
         }

@@ -108,7 +108,7 @@ impl Recovered {
             Body::Accepted(a) => self.accepted.push(*a),
             Body::End(end) => self.ended = Some(*end),
             Body::Event(e) => {
-                if let Event::TaskStarted { step } = e.event {
+                if let Event::TaskStarted { step, .. } = e.event {
                     self.last_step = Some(step);
                 }
             }

@@ -51,6 +51,9 @@ pub enum Event {
     /// One of a task or a handler began on the first of its hosts.
     TaskStarted {
         step: StepRef,
+        /// How many steps the run has, as far as is known now: what is included later adds its own.
+        #[serde(default)]
+        of: Option<u32>,
     },
     /// On a host, before it is acted on; reporters without live display pass it over.
     HostStarted {
@@ -169,7 +172,7 @@ impl Event {
             Event::RunStarted { .. } | Event::Resumed { .. } | Event::NoHosts { .. } => {}
             Event::PlaybookStarted { playbook } => text(playbook),
             Event::PlayStarted { name, .. } => text(name),
-            Event::TaskStarted { step } | Event::HostStarted { step, .. } => text(&mut step.name),
+            Event::TaskStarted { step, .. } | Event::HostStarted { step, .. } => text(&mut step.name),
             Event::ItemDone { step, item: i, result, .. } => {
                 text(&mut step.name);
                 item(i);

@@ -51,6 +51,18 @@ pub enum Node {
     Flush,
 }
 
+/// How many steps a list of nodes takes when all goes well: no `rescue`, and no handlers.
+pub fn steps(nodes: &[Node]) -> u32 {
+    nodes
+        .iter()
+        .map(|node| match node {
+            Node::Task(_) => 1,
+            Node::Block(block) => steps(&block.block) + steps(&block.always),
+            Node::Flush => 0,
+        })
+        .sum()
+}
+
 #[derive(Debug)]
 pub struct BlockPlan {
     pub block: Vec<Node>,

@@ -195,7 +195,7 @@ impl Reporter for Junit {
                 self.suite = name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_owned();
             }
             Event::PlayStarted { name, .. } => self.play.clone_from(name),
-            Event::TaskStarted { step } => {
+            Event::TaskStarted { step, .. } => {
                 self.begun.insert(step.id.clone(), e.at);
             }
             Event::HostDone { step, host, result } => self.done(step, host, result, e.at),

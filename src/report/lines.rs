@@ -110,7 +110,7 @@ impl Lines {
             Event::NoHosts { .. } if self.held.take().is_some() => {}
             Event::NoHosts { matched_none: true } => self.styled(Style::SKIP, "skipping: no hosts matched"),
             Event::NoHosts { matched_none: false } => self.title("NO MORE HOSTS LEFT"),
-            Event::TaskStarted { step } if !self.free => self.task_banner(step),
+            Event::TaskStarted { step, .. } if !self.free => self.task_banner(step),
             Event::TaskStarted { .. } => {}
             Event::ItemDone { step, host, item, result } => self.item(step, host, item, result),
             Event::HostDone { step, host, result } => self.host(step, host, result),

@@ -49,9 +49,11 @@ impl Live {
                 self.run.clone_from(run);
                 (self.journal, self.steps) = (!check, *steps);
             }
-            Event::TaskStarted { step } => {
+            Event::TaskStarted { step, of } => {
                 self.begun = true;
                 self.step = step.number.or(self.step);
+                // Batches and handlers come on top of what was counted.
+                self.steps = of.or(self.steps).filter(|of| self.step.is_none_or(|n| n <= *of));
             }
             Event::HostStarted { step, host } => {
                 self.begun = true;

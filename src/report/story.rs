@@ -24,7 +24,7 @@ impl Story {
     pub fn tell(&mut self, record: &Record) -> Vec<Stamped> {
         match &record.body {
             Body::Event(e) => {
-                if let Event::TaskStarted { step } = &e.event {
+                if let Event::TaskStarted { step, .. } = &e.event {
                     self.steps.insert(step.id.clone(), step.clone());
                 }
                 vec![(**e).clone()]
@@ -99,7 +99,7 @@ impl Story {
 pub fn concerns(event: &Event, task: &str) -> bool {
     use Event::*;
     match event {
-        TaskStarted { step }
+        TaskStarted { step, .. }
         | HostStarted { step, .. }
         | ItemDone { step, .. }
         | HostDone { step, .. }

@@ -187,7 +187,11 @@ impl Look for Real {
 
     fn env(&self, name: &str) -> Option<String> {
         let set = self.context.env.iter().rev().find(|(n, _)| n == name);
-        set.map(|(_, v)| v.clone()).or_else(|| std::env::var(name).ok())
+        set.map(|(_, v)| v.clone()).or_else(|| match name {
+            // Whoever started this process may have changed the folder and not the variable.
+            "PWD" => std::env::current_dir().ok()?.into_os_string().into_string().ok(),
+            _ => std::env::var(name).ok(),
+        })
     }
 
     fn supposed(&self, _key: &str) -> Option<Value> {
