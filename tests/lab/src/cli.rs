@@ -27,7 +27,7 @@ struct Cli {
 enum Verb {
     /// Bring a lab up.
     Up {
-        /// simplex
+        /// simplex, or duplex: a pair of All-in-one controllers
         topology: String,
         /// Release that runs.
         #[arg(long, default_value = "21.05")]
@@ -211,8 +211,8 @@ const NEEDED: &[(&str, &str)] = &[
 ];
 
 fn up(places: &Places, name: &str, wish: &Wish) -> Result<i32> {
-    if seed::hosts_of(&wish.topology).is_none() {
-        bail!("no topology is called {:?}; this lab has: simplex", wish.topology);
+    if seed::hosts_of(wish).is_none() {
+        bail!("no topology is called {:?}; this lab has: {}", wish.topology, seed::TOPOLOGIES.join(", "));
     }
     if wish.rate.is_nan() || wish.rate <= 0.0 {
         bail!("--rate must be above 0");
@@ -408,17 +408,30 @@ fn inventory(places: &Places, name: &str, host: Option<&str>) -> Result<i32> {
     );
     let mut groups: std::collections::BTreeMap<String, Vec<Value>> = std::collections::BTreeMap::new();
     let mut vars = serde_json::Map::new();
-    for h in status["hosts"].as_array().into_iter().flatten() {
-        let group = format!("{}s", h["personality"].as_str().unwrap_or("host"));
-        groups.entry(group).or_default().push(h["name"].clone());
+    let mut add = |group: &str, name: &Value, address: &Value| {
+        groups.entry(group.into()).or_default().push(name.clone());
         vars.insert(
-            h["name"].as_str().unwrap_or_default().into(),
+            name.as_str().unwrap_or_default().into(),
             json!({
-                "ansible_host": h["address"], "ansible_user": "sysadmin",
+                "ansible_host": address, "ansible_user": "sysadmin",
                 "ansible_ssh_pass": status["sysadmin_password"], "ansible_become_pass": status["sysadmin_password"],
                 "ansible_ssh_common_args": proxy, "admin_password": status["admin_password"],
             }),
         );
+    };
+    let hosts = status["hosts"].as_array().cloned().unwrap_or_default();
+    // What the platform is driven through: the floating address, or a simplex system's only one.
+    match hosts.as_slice() {
+        [only] => add("system", &only["name"], &only["address"]),
+        _ => add("system", &json!("oamcontroller"), &json!(crate::fabric::net::OAM_FLOATING)),
+    }
+    for h in &hosts {
+        let group = match h["personality"].as_str() {
+            Some("controller") => "controllers",
+            Some("storage") => "storage",
+            _ => "workers",
+        };
+        add(group, &h["name"], &h["address"]);
     }
     if let Some(host) = host {
         println!("{}", vars.get(host).cloned().unwrap_or_else(|| json!({})));

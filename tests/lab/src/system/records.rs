@@ -27,8 +27,12 @@ pub struct System {
     pub apps: Vec<App>,
     pub patches: Vec<Patch>,
     pub certificates: Vec<Certificate>,
-    /// Host name of the active controller.
+    /// Host name of the active controller; the last one, while none is.
     pub active: String,
+    /// The active controller's services run (not so during a swact and while no controller is up).
+    pub services_up: bool,
+    /// The other controller's copy of the data.
+    pub sync: Sync,
     /// The API answers nothing before this virtual second.
     pub api_away_until: f64,
     pub due: Vec<Due>,
@@ -89,6 +93,8 @@ pub struct Host {
     pub config_target: String,
     pub install_state: Option<String>,
     pub install_state_info: Option<String>,
+    /// Release on the host's disk.
+    pub installed_release: String,
     /// Release the host reported last.
     pub running_release: String,
     pub target_release: String,
@@ -103,6 +109,21 @@ pub struct Host {
     /// Wall time of the last boot, Unix seconds.
     pub booted_at: f64,
     pub powered: bool,
+    /// Its replicated volumes were lost with its disk: the next synchronization copies everything.
+    pub fresh_disk: bool,
+}
+
+/// The replication of the controllers' volumes, seen from the active one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sync {
+    /// Both copies agree.
+    #[default]
+    Synced,
+    /// The other controller is not there.
+    Disconnected,
+    /// Between these product seconds everything is copied.
+    Syncing { from: f64, to: f64 },
 }
 
 /// Kubernetes on one host.

@@ -29,26 +29,32 @@ impl Default for Wish {
     }
 }
 
+/// The topologies of this lab.
+pub const TOPOLOGIES: &[&str] = &["simplex", "duplex"];
+
 /// Host names, personalities and sub-functions of a topology. `None`: not a topology of this lab.
-pub fn hosts_of(topology: &str) -> Option<Vec<(&'static str, &'static str, &'static str)>> {
-    match topology {
-        "simplex" => Some(vec![("controller-0", "controller", "controller,worker")]),
-        _ => None,
-    }
+pub fn hosts_of(wish: &Wish) -> Option<Vec<(String, &'static str, &'static str)>> {
+    let all_in_one = matches!(wish.topology.as_str(), "simplex" | "duplex");
+    let functions = if all_in_one { "controller,worker" } else { "controller" };
+    let controllers = if wish.topology == "simplex" { 1 } else { 2 };
+    TOPOLOGIES
+        .contains(&wish.topology.as_str())
+        .then(|| (0..controllers).map(|i| (format!("controller-{i}"), "controller", functions)).collect())
 }
 
 /// A healthy system. The topology must be one of [`hosts_of`].
 pub fn system(wish: &Wish) -> System {
     let now = stamp::now();
     let simplex = wish.topology == "simplex";
+    let all_in_one = simplex || wish.topology == "duplex";
     let versions = kube_chain(&wish.from);
     let running = versions[versions.len() - 2].clone();
-    let hosts = hosts_of(&wish.topology)
+    let hosts = hosts_of(wish)
         .unwrap_or_default()
         .into_iter()
         .enumerate()
         .map(|(i, (name, personality, subfunctions))| {
-            host(i as u32, name, personality, subfunctions, &wish.from, &running)
+            host(i as u32, &name, personality, subfunctions, &wish.from, &running)
         })
         .collect();
     let mut kube_versions: Vec<KubeVersion> = Vec::new();
@@ -68,7 +74,7 @@ pub fn system(wish: &Wish) -> System {
             description: "rehearsal lab".into(),
             contact: "isystemcontact".into(),
             location: "isystemlocation".into(),
-            system_type: if simplex { "All-in-one" } else { "Standard" }.into(),
+            system_type: if all_in_one { "All-in-one" } else { "Standard" }.into(),
             system_mode: if simplex { "simplex" } else { "duplex" }.into(),
             software_version: wish.from.clone(),
             timezone: Some("UTC".into()),
@@ -92,6 +98,8 @@ pub fn system(wish: &Wish) -> System {
         patches: vec![],
         certificates: certificates(),
         active: "controller-0".into(),
+        services_up: true,
+        sync: Sync::Synced,
         api_away_until: 0.0,
         due: vec![],
         faults: vec![],
@@ -128,6 +136,7 @@ fn host(index: u32, name: &str, personality: &str, subfunctions: &str, release: 
         config_target: config,
         install_state: None,
         install_state_info: None,
+        installed_release: release.into(),
         running_release: release.into(),
         target_release: release.into(),
         mgmt_ip: format!("192.168.204.{}", index + 2),
@@ -145,6 +154,7 @@ fn host(index: u32, name: &str, personality: &str, subfunctions: &str, release: 
         reboot_needed: false,
         booted_at: super::clock::real_now(),
         powered: true,
+        fresh_disk: false,
     }
 }
 

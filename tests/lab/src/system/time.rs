@@ -37,6 +37,13 @@ pub enum Event {
     ClearAlarm { id: String, entity: String },
     RaiseAlarm { id: String, entity: String, severity: String, reason: String },
     PatchInstalled { host: String },
+    SwactBegins { to: String },
+    SwactFailed { host: String },
+    TakeOver { to: String },
+    Isolated { host: String },
+    SyncBegins,
+    SyncEnds,
+    Migrated { failed: bool },
 }
 
 impl System {
@@ -71,7 +78,8 @@ impl System {
             !matches!(&due.what,
                 Event::LockServicesDisabled { host: h } | Event::LockDone { host: h } | Event::LockRejected { host: h }
                 | Event::UnlockReboot { host: h } | Event::Booting { host: h } | Event::Testing { host: h }
-                | Event::Enabling { host: h } | Event::Enabled { host: h } if h == host)
+                | Event::Enabling { host: h } | Event::Enabled { host: h } | Event::AgentOnline { host: h }
+                    if h == host)
         });
     }
 
@@ -79,7 +87,7 @@ impl System {
         match event {
             Event::LoadImported { id } => self.load_imported(id),
             Event::LoadDeleted { id } => self.load_deleted(id),
-            Event::BackupDue => self.effects.push(super::Effect::Backup { host: self.active.clone() }),
+            Event::BackupDue => self.prepare_start(),
             Event::UpgradeStarted => self.upgrade_started(),
             Event::UpgradeStartFailed => self.upgrade_start_failed(),
             Event::Activating => self.activating(),
@@ -100,6 +108,13 @@ impl System {
             Event::ClearAlarm { id, entity } => self.clear(&id, &entity),
             Event::RaiseAlarm { id, entity, severity, reason } => self.raise(&id, &entity, &severity, &reason),
             Event::PatchInstalled { host } => self.patch_installed(&host),
+            Event::SwactBegins { to } => self.swact_begins(&to),
+            Event::SwactFailed { host } => self.swact_failed(&host),
+            Event::TakeOver { to } => self.take_over(&to),
+            Event::Isolated { host } => self.isolated(&host),
+            Event::SyncBegins => self.sync_begins(),
+            Event::SyncEnds => self.sync_ends(),
+            Event::Migrated { failed } => self.migrated(failed),
         }
     }
 }
