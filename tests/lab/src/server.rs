@@ -20,6 +20,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+/// Hosts that boot at the same time when the lab comes up.
+const BOOTS_AT_ONCE: usize = 8;
+
 /// What runs.
 pub struct Lab {
     pub places: Places,
@@ -185,10 +188,12 @@ impl Lab {
             let saved: serde_json::Value = serde_json::from_slice(&std::fs::read(self.places.state())?)?;
             system.clock.resume(saved["product_now"].as_f64().unwrap_or(0.0));
         }
-        std::thread::scope(|scope| {
-            let boots: Vec<_> = names.iter().map(|name| scope.spawn(|| self.machines.boot(name))).collect();
-            boots.into_iter().try_for_each(|boot| boot.join().map_err(|_| anyhow::anyhow!("booting failed"))?.map(drop))
-        })?;
+        for some in names.chunks(BOOTS_AT_ONCE) {
+            std::thread::scope(|scope| {
+                let boots: Vec<_> = some.iter().map(|name| scope.spawn(|| self.machines.boot(name))).collect();
+                boots.into_iter().try_for_each(|boot| boot.join().map_err(|_| anyhow::anyhow!("booting failed"))?)
+            })?;
+        }
         let active = self.state().active.clone();
         if !self.state().simplex() {
             self.activity("activate", &active).map_err(anyhow::Error::msg)?;

@@ -25,14 +25,19 @@ impl System {
             return Err(format!("{host} : Rejected: Can not lock an active controller."));
         }
         self.lock_during_upgrade(&host)?;
+        if !force {
+            self.lock_storage(at)?;
+        }
         self.set_task(at, Some(if force { "Force Locking" } else { "Locking" }));
         self.changed(format!("host-locking {host}"));
         self.due.retain(|due| {
             !matches!(&due.what, Event::LockDone { host: h } | Event::LockServicesDisabled { host: h }
-                | Event::LockRejected { host: h } if *h == host)
+                | Event::LockRejected { host: h, .. } if *h == host)
         });
         if !force && self.take_host_fault("lock-rejected-late", &host).is_some() {
-            self.after(LOCK_SERVICES, Event::LockRejected { host });
+            self.after(LOCK_SERVICES, Event::LockRejected { host, why: "Lock Rejected: Incomplete Migration".into() });
+        } else if let (false, Err(why)) = (force, self.pods_fit_without(&host)) {
+            self.after(LOCK_SERVICES, Event::LockRejected { host, why });
         } else {
             self.after(LOCK_SERVICES, Event::LockServicesDisabled { host: host.clone() });
             self.after(LOCK, Event::LockDone { host });
@@ -63,9 +68,9 @@ impl System {
         Ok(())
     }
 
-    pub(super) fn lock_rejected(&mut self, host: &str) {
+    pub(super) fn lock_rejected(&mut self, host: &str, why: &str) {
         if let Ok(at) = self.find(host) {
-            self.set_task(at, Some("Lock Rejected: Incomplete Migration"));
+            self.set_task(at, Some(why));
             self.hosts[at].vim_progress_status = "services-disable-failed".into();
             self.changed(format!("host-lock-rejected {host}"));
         }
@@ -75,6 +80,7 @@ impl System {
         if let Ok(at) = self.find(host) {
             self.hosts[at].vim_progress_status = "services-disabled".into();
             self.touch(at);
+            self.evict(host);
         }
     }
 
@@ -84,6 +90,7 @@ impl System {
         self.set_task(at, Some(""));
         self.changed(format!("host-locked {host}"));
         self.controller_down(host);
+        self.storage_changed(host);
         self.raise(
             "200.001",
             &format!("host={host}"),
@@ -193,6 +200,8 @@ impl System {
         } else {
             self.hosts[at].availability = "offline".into();
         }
+        self.storage_changed(host);
+        self.evict(host);
         self.changed(format!("host-down {host}"));
     }
 
@@ -242,6 +251,8 @@ impl System {
         self.clear("200.001", &format!("host={host}"));
         self.clear("200.004", &format!("host={host}"));
         self.controller_enabled(host);
+        self.storage_changed(host);
+        self.place_pending();
         let to = self.upgrade.as_ref().map(|u| u.to_release.clone());
         if to.as_deref() == Some(self.hosts[at].running_release.as_str()) && self.simplex() {
             self.set_upgrade_state(&["upgrading-controllers"], "upgrading-hosts");

@@ -25,7 +25,7 @@ pub enum Event {
     UpgradeDeleted,
     LockServicesDisabled { host: String },
     LockDone { host: String },
-    LockRejected { host: String },
+    LockRejected { host: String, why: String },
     UnlockReboot { host: String },
     Booting { host: String },
     Testing { host: String },
@@ -41,6 +41,7 @@ pub enum Event {
     SwactFailed { host: String },
     TakeOver { to: String },
     Isolated { host: String },
+    CephRecovered,
     SyncBegins,
     SyncEnds,
     Migrated { failed: bool },
@@ -76,7 +77,7 @@ impl System {
     pub fn forget_host(&mut self, host: &str) {
         self.due.retain(|due| {
             !matches!(&due.what,
-                Event::LockServicesDisabled { host: h } | Event::LockDone { host: h } | Event::LockRejected { host: h }
+                Event::LockServicesDisabled { host: h } | Event::LockDone { host: h } | Event::LockRejected { host: h, .. }
                 | Event::UnlockReboot { host: h } | Event::Booting { host: h } | Event::Testing { host: h }
                 | Event::Enabling { host: h } | Event::Enabled { host: h } | Event::AgentOnline { host: h }
                     if h == host)
@@ -96,7 +97,7 @@ impl System {
             Event::UpgradeDeleted => self.upgrade_deleted(),
             Event::LockServicesDisabled { host } => self.lock_services_disabled(&host),
             Event::LockDone { host } => self.lock_done(&host),
-            Event::LockRejected { host } => self.lock_rejected(&host),
+            Event::LockRejected { host, why } => self.lock_rejected(&host, &why),
             Event::UnlockReboot { host } => self.unlock_reboot(&host),
             Event::Booting { host } => self.phase(&host, "offline", "Booting"),
             Event::Testing { host } => self.phase(&host, "intest", "Testing"),
@@ -112,6 +113,7 @@ impl System {
             Event::SwactFailed { host } => self.swact_failed(&host),
             Event::TakeOver { to } => self.take_over(&to),
             Event::Isolated { host } => self.isolated(&host),
+            Event::CephRecovered => self.ceph_recovered(),
             Event::SyncBegins => self.sync_begins(),
             Event::SyncEnds => self.sync_ends(),
             Event::Migrated { failed } => self.migrated(failed),
