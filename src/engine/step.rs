@@ -246,6 +246,10 @@ impl<'a> Step<'a> {
         let mut attempt = 1;
         loop {
             let mut done = execute::execute(self, scope, item).await?;
+            if !done.outcome.diff.is_empty() && self.wants_diff(scope) {
+                let diff = done.outcome.diff_value();
+                done.outcome.data.insert("diff".into(), diff);
+            }
             if retrying {
                 done.outcome.data.insert("attempts".into(), i64::from(attempt).into());
             }

@@ -7,6 +7,7 @@ pub mod blockinfile;
 pub mod command;
 pub mod copy;
 pub mod digest;
+pub mod expect;
 pub mod file;
 pub mod file_args;
 pub mod file_content;
@@ -48,6 +49,7 @@ pub const ALL: &[Entry] = &[
     Entry::of::<command::Command>(),
     Entry::of::<command::Shell>(),
     Entry::of::<copy::Copy>(),
+    Entry::of::<expect::Expect>(),
     Entry::of::<file::File>(),
     Entry::of::<find::Find>(),
     Entry::of::<getent::Getent>(),
