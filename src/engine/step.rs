@@ -98,7 +98,7 @@ impl<'a> Step<'a> {
         let result = self.shown(&finished.outcome, &scope, began.elapsed());
         self.run.record.finish(
             &self.place(None),
-            &self.task.fingerprint,
+            self.task,
             &finished,
             marks(&result, finished.ignored, None),
         );
@@ -188,7 +188,7 @@ impl<'a> Step<'a> {
                         Finished { outcome, ignored: false, consequences: follows, notify: Vec::new(), looped: false };
                     let result = self.shown(&finished.outcome, scope, began.elapsed());
                     let marks = marks(&result, false, Some(shown.clone()));
-                    self.run.record.finish(&place, &self.task.fingerprint, &finished, marks);
+                    self.run.record.finish(&place, self.task, &finished, marks);
                     (finished.outcome, finished.consequences, false)
                 }
             };

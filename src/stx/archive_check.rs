@@ -1,6 +1,6 @@
 //! `stx_archive`: an archive of upgrade-start examined wherever it lies, before anything depends on it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::action::host::Act;
 use crate::action::module::{Failure, Module};
@@ -10,6 +10,7 @@ use crate::model::value::Value;
 
 use super::advice::Advice;
 use super::archive::{self, Bad, Found, Index, Supposed};
+use super::platform::CONFIGURED;
 
 crate::choices! {
     pub enum Kind { Data = "data", Images = "images" }
@@ -53,6 +54,7 @@ impl Module for ArchiveCheck {
     ];
     const EXAMPLE: &'static str =
         "- name: the data file on the USB stick\n  stx_archive:\n    path: /media/usb\n    to_release: '21.12'";
+    const ONLY_LOOKS: bool = true;
     type Args = Args;
 
     fn run(args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {
@@ -72,7 +74,19 @@ impl Module for ArchiveCheck {
         if name.ends_with(".zero") {
             return Ok(outcome(&Index { path, ..Index::default() }, &name, true));
         }
-        let index = archive::read(host, &path, args.system_uuid.as_deref()).map_err(advised)?;
+        let index = match archive::read(host, &path, args.system_uuid.as_deref()) {
+            Ok(index) => index,
+            // There is no better copy of what the platform has just made.
+            Err(bad @ (Bad::Empty(_) | Bad::Damaged { .. }))
+                if path.starts_with(archive::BACKUP_DIR) && host.stat(Path::new(CONFIGURED), true)?.is_some() =>
+            {
+                return Err(Advice::failed(bad.to_string())
+                    .safe("yes: the host was not wiped")
+                    .next("only upgrade-start makes it: `stx-upgrade play abort.yml`, then `stx-upgrade play upgrade.yml`")
+                    .into());
+            }
+            Err(bad) => return Err(advised(bad)),
+        };
         if args.kind == Kind::Data {
             complete(&index)?;
             let named = args.system_uuid.as_ref().is_none_or(|uuid| name.contains(uuid.as_str()));

@@ -32,6 +32,7 @@ impl Module for Facts {
          old_loads",
     )];
     const EXAMPLE: &'static str = "- name: which system this is\n  stx_facts:";
+    const ONLY_LOOKS: bool = true;
     type Args = Args;
 
     fn run(args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {

@@ -215,8 +215,9 @@ impl Lab {
                 String::new(),
             ),
             "backup-second" => (
-                "cd /opt/platform-backup && for f in upgrade_data_*.tgz upgrade_images_data_*.tgz; do k=${f%%_20*}; \
-                 cp -p \"$f\" \"${k}_2020-01-01T000000_00000000-0000-4000-8000-000000000000.tgz\"; done; touch -d 2020-01-01 ./*_2020-01-01T*",
+                "cd /opt/platform-backup && for k in upgrade_data upgrade_images_data; do f=$(ls \"$k\"_*.tgz 2>/dev/null | head -n 1); \
+                 [ -n \"$f\" ] || continue; old=\"${k}_2020-01-01T000000_00000000-0000-4000-8000-000000000000.tgz\"; \
+                 cp -p \"$f\" \"$old\" && touch -d 2020-01-01 \"$old\"; done",
                 String::new(),
             ),
             "disk-full" => (
