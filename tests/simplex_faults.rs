@@ -93,7 +93,7 @@ fn troubles_before_the_wipe() {
     ordeal.set("kube-record-stale");
     ordeal.set("cert-expires-soon");
     ordeal.fails(&[
-        "3 of 8 checks failed: Kubernetes upgrade, patches, certificates",
+        "3 of 9 checks failed: Kubernetes upgrade, patches, certificates",
         "system kube-upgrade-delete",
         "sudo sw-patch host-install controller-0",
         "system certificate-install",
@@ -103,7 +103,7 @@ fn troubles_before_the_wipe() {
     ordeal.clear();
 
     ordeal.set("disk-full mount=/opt/platform-backup");
-    ordeal.fails(&["1 of 8 checks failed: disk space", "/opt/platform-backup has", "system controllerfs-modify"]);
+    ordeal.fails(&["1 of 9 checks failed: disk space", "/opt/platform-backup has", "system controllerfs-modify"]);
     ordeal.clear();
 
     ordeal.set("load-signature-bad");
@@ -183,7 +183,7 @@ fn troubles_in_the_restore() {
     assert!(wiped.status.success(), "{}", text(&wiped));
 
     // Another restore's flag is only passed over knowingly.
-    wait_for_login(&ordeal.lab);
+    ordeal.lab.wait_for_login();
     ordeal.set("restore-flag-left");
     ordeal.fails(&["Restore is already in progress!", "-e restore_again=true"]);
     ordeal.set("disk-full mount=/scratch");
@@ -192,7 +192,12 @@ fn troubles_in_the_restore() {
     ordeal.clear();
 
     ordeal.set("disk-full mount=/opt/platform");
-    ordeal.fails(&["unpacking the archive failed", "No space left on device", "its archive is untouched", "stx-upgrade resume"]);
+    ordeal.fails(&[
+        "unpacking the archive failed",
+        "No space left on device",
+        "its archive is untouched",
+        "stx-upgrade resume",
+    ]);
     ordeal.clear();
 
     ordeal.set("disk-full mount=/var/lib/docker-distribution");
@@ -201,15 +206,6 @@ fn troubles_in_the_restore() {
 
     ordeal.ends();
     ordeal.lab.assert_once(&["host-upgrade controller-0", "database-restored", "manifest-applied ansible_bootstrap"]);
-}
-
-/// Until a host that was installed anew takes commands.
-fn wait_for_login(lab: &Lab) {
-    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    while !lab.lab(&["exec", "controller-0", "test", "-e", "/etc/build.info"]).status.success() {
-        assert!(std::time::Instant::now() < until, "the host does not come back");
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
 }
 
 #[test]

@@ -96,12 +96,7 @@ impl<'a> Step<'a> {
         let notify = if outcome.changed && outcome.status == Status::Ok { self.notified(&scope) } else { Vec::new() };
         let finished = Finished { outcome, ignored, consequences, notify, looped };
         let result = self.shown(&finished.outcome, &scope, began.elapsed());
-        self.run.record.finish(
-            &self.place(None),
-            self.task,
-            &finished,
-            marks(&result, finished.ignored, None),
-        );
+        self.run.record.finish(&self.place(None), self.task, &finished, marks(&result, finished.ignored, None));
         self.keep(&finished);
         self.tell(&finished, result);
         Ok(self.ended(finished, false))

@@ -10,7 +10,7 @@ use crate::model::value::Value;
 
 use super::advice::Advice;
 use super::archive::{self, Bad, Found, Index, Supposed};
-use super::platform::CONFIGURED;
+use super::platform::{CEPH_CONFIGURED, CONFIGURED};
 
 crate::choices! {
     pub enum Kind { Data = "data", Images = "images" }
@@ -50,6 +50,7 @@ impl Module for ArchiveCheck {
         ("from_release", "the release that made it"),
         ("to_release", "the release it was made for"),
         ("entries", "how many"),
+        ("ceph", "whether the system that made it has a Ceph backend"),
         ("empty", "an archive of images from a system without any"),
     ];
     const EXAMPLE: &'static str =
@@ -207,7 +208,7 @@ fn outcome(index: &Index, name: &str, empty: bool) -> Outcome {
     outcome.data = dict! {
         "path" => index.path.display().to_string(), "name" => name, "size" => index.size, "unpacked" => index.unpacked,
         "sha256" => index.sha256.as_str(), "from_release" => index.from.as_deref(), "to_release" => index.to.as_deref(),
-        "entries" => index.members.len(), "empty" => empty,
+        "entries" => index.members.len(), "empty" => empty, "ceph" => index.holds(CEPH_CONFIGURED),
     };
     outcome
 }
@@ -229,7 +230,7 @@ fn as_supposed(supposed: &Supposed) -> Outcome {
     outcome.data = dict! {
         "path" => supposed.path.display().to_string(), "name" => name, "size" => 0u64, "unpacked" => 0u64,
         "sha256" => Value::Null, "from_release" => supposed.from.as_str(), "to_release" => supposed.to.as_str(),
-        "entries" => 0u64, "empty" => false,
+        "entries" => 0u64, "empty" => false, "ceph" => false,
     };
     outcome
 }

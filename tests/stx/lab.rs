@@ -65,6 +65,20 @@ impl Lab {
         counts
     }
 
+    /// Forgets the host keys that the lab made known: a host that was installed anew has others.
+    pub fn forget_key(&self) {
+        std::fs::write(self.dir.path().join("l/lab/known_hosts"), "").unwrap();
+    }
+
+    /// Until a host that was installed anew, or that reboots, takes commands.
+    pub fn wait_for_login(&self) {
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while !text(&self.lab(&["connect", "controller-0", "22"])).contains("SSH-2.0-") {
+            assert!(std::time::Instant::now() < until, "the host does not come back");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    }
+
     /// Each of these changes was made, and once.
     pub fn assert_once(&self, changes: &[&str]) {
         let counts = self.changes();

@@ -169,8 +169,14 @@ impl Action for StxReinstalled {
             most: Duration::from_secs(5),
             advice: &[
                 ("Cause", "the installation has not ended or failed, or the host does not get its address back"),
-                ("Safe now", "the host is out of service until it is installed; the archives that were copied off it are whole"),
-                ("Next", "its console shows where the installation stands; once ssh answers there, `stx-upgrade resume`"),
+                (
+                    "Safe now",
+                    "the host is out of service until it is installed; the archives that were copied off it are whole",
+                ),
+                (
+                    "Next",
+                    "its console shows where the installation stands; once ssh answers there, `stx-upgrade resume`",
+                ),
             ],
         };
         let boot_id =
@@ -225,7 +231,8 @@ impl Waiting {
             if elapsed >= self.budget {
                 let budget = crate::action::wait::human(self.budget);
                 let said = format!("{}: not seen within {budget}; last seen: {seen}", self.reason);
-                let row = |(heading, text): &(&str, &str)| [Value::str(*heading), Value::str(*text)].into_iter().collect();
+                let row =
+                    |(heading, text): &(&str, &str)| [Value::str(*heading), Value::str(*text)].into_iter().collect();
                 let advice: Vec<Value> = self.advice.iter().map(row).collect();
                 let outcome = Outcome::failed(said);
                 return Err(Failure::Failed(Box::new(match advice.is_empty() {

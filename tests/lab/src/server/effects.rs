@@ -223,13 +223,18 @@ impl Lab {
             "disk-full" => (
                 "m=$1; d=/run/stx-lab/full$(echo \"$m\" | tr / -); mkdir -p \"$d\"; k=$(du -sk \"$m\" | cut -f1); \
                  mount -t tmpfs -o size=$((k * 2 + 1024))k tmpfs \"$d\" && cp -a \"$m\"/. \"$d\"/ && mount --bind \"$d\" \"$m\" && \
-                 { cat /dev/zero > \"$m\"/.filler 2>/dev/null || true; }",
+                 echo \"$m\" > \"$d.at\" && { cat /dev/zero > \"$m\"/.filler 2>/dev/null || true; }",
                 get("mount", "/opt/platform-backup"),
             ),
             "image-missing" => (
                 "f=$(grep -l 'rootfs.diff' /var/lib/docker-distribution/blobs/sha256/* | sort | head -n 1) && \
                  d=$(grep -o 'rootfs.diff[^}]*sha256:[0-9a-f]*' \"$f\" | sed 's/.*sha256://') && rm /var/lib/docker-distribution/blobs/sha256/\"$d\"",
                 String::new(),
+            ),
+            "patch-in-archive" => (
+                "d=/opt/patching/metadata/applied; mkdir -p \"$d\" && printf '<patch><id>STX_PATCH_0001</id><reboot_required>%s</reboot_required></patch>\\n' \
+                 \"$1\" > \"$d/STX_PATCH_0001-metadata.xml\"",
+                get("reboot", "Y"),
             ),
             "restore-flag-left" => {
                 ("mkdir -p /etc/platform && touch /etc/platform/.restore_in_progress", String::new())
@@ -243,8 +248,7 @@ impl Lab {
     pub fn unfill(self: &Arc<Self>, host: &str) {
         self.shell(
             host,
-            "awk '$2 ~ /^\\/run\\/stx-lab\\/full/ {print $2}' /proc/mounts | while read -r d; do m=$(basename \"$d\" | sed 's/^full//; s/-/\\//g'); \
-             m=$(echo \"$m\" | sed 's,/opt/platform/backup,/opt/platform-backup,'); umount -l \"$m\"; umount -l \"$d\"; done",
+            "awk '$2 ~ /^\\/run\\/stx-lab\\/full/ {print $2}' /proc/mounts | while read -r d; do umount -l \"$(cat \"$d.at\")\"; umount -l \"$d\"; done",
             &[],
         );
     }

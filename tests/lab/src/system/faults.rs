@@ -144,6 +144,13 @@ pub const CATALOGUE: &[Kind] = &[
     ),
     kind("nodes-not-ready", Place::Records, 1, "host=controller-0", "a Kubernetes node is not ready"),
     kind("patch-not-current", Place::Records, 1, "host=controller-0", "a host is not patch current"),
+    kind(
+        "patch-in-archive",
+        Place::Machine,
+        1,
+        "reboot=Y",
+        "a patch of the new release lies in the patch repository, and so in the archive; installing it needs a reboot",
+    ),
     kind("reboot-slow", Place::Waits, 1, "seconds=900", "the next boot takes `seconds` product seconds longer"),
     kind(
         "reinstall-fails",
