@@ -594,7 +594,7 @@ impl Kind {
             Kind::Module(module) => module.only_looks,
             Kind::Action(action) => action.only_looks,
             Kind::IncludeTasks | Kind::IncludeRole => true,
-            Kind::Meta | Kind::Templated => false,
+            Kind::Meta | Kind::Templated | Kind::Own(_) => false,
         }
     }
 }
