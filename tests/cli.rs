@@ -203,9 +203,57 @@ fn flags_and_keywords_do_what_they_say_or_are_refused() {
     assert_eq!(place.read("log"), "2\n");
     place.run(&[&start[..], &["nowhere"]].concat()).code(1).says("no task is named `nowhere`");
     place
-        .play(&format!("{HEAD}    - command: sleep 1\n      async: 10\n      poll: 0\n"))
+        .play(&format!("{HEAD}    - command: echo hi\n      debugger: always\n"))
         .code(4)
-        .says("`async` is not supported yet");
+        .says("`debugger` is not supported yet");
+}
+
+/// A job goes on while the play does; a fifo holds it until the play lets it go.
+#[test]
+fn a_job_goes_on_and_is_asked_about() {
+    let place = Place::new();
+    place.write("home/.keep", "");
+    let jobs = place.dir.path().join("jobs");
+    let text = format!(
+        "- hosts: localhost\n  gather_facts: false\n  environment: {{ANSIBLE_ASYNC_DIR: {}}}\n  tasks:\n\
+         \x20   - command: mkfifo gate\n\
+         \x20   - command: cat gate\n      async: 60\n      poll: 0\n      register: job\n\
+         \x20   - async_status: jid={{{{ job.ansible_job_id }}}}\n      register: before\n\
+         \x20   - shell: echo open > gate\n\
+         \x20   - async_status: jid={{{{ job.ansible_job_id }}}}\n      register: after\n      until: after is finished\n      retries: 600\n      delay: 0.1\n\
+         \x20   - async_status: jid={{{{ job.ansible_job_id }}}} mode=cleanup\n      register: gone\n\
+         \x20   - assert:\n        that:\n          - not before.finished\n          - after.stdout == 'open'\n          - gone.erased == job.results_file\n\
+         \x20   - command: cat nothing\n      async: 60\n      poll: 1\n      register: bad\n      ignore_errors: true\n\
+         \x20   - assert: {{that: [bad.finished, bad.rc == 1]}}\n\
+         \x20   - copy: {{content: x, dest: x}}\n      async: 60\n",
+        jobs.display()
+    );
+    place
+        .play(&text)
+        .code(2)
+        .says("This action (copy) does not support async")
+        .says("ASYNC FAILED on localhost: jid=j");
+    let left: Vec<_> = fs::read_dir(&jobs).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
+
+/// `ansible.cfg` beside the playbook, under what the environment says; what has no effect is told.
+#[test]
+fn settings_come_from_the_file_and_the_environment() {
+    let place = Place::new();
+    place.write(
+        "ansible.cfg",
+        "[defaults]\nroles_path = shared\ninventory = hosts\ngathering = explicit\nfact_caching = redis\n",
+    );
+    place.write("hosts", "one ansible_connection=local\n");
+    place.write("shared/own/tasks/main.yml", "- debug: msg=here\n");
+    place.write("site.yml", "- hosts: one\n  roles: [own]\n");
+    place
+        .run(&["play", "site.yml"])
+        .code(0)
+        .says("\"msg\": \"here\"")
+        .hides("Gathering Facts")
+        .says("settings that have no effect here: fact_caching in [defaults]");
 }
 
 #[test]

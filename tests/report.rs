@@ -109,13 +109,13 @@ fn script() -> Vec<Stamped> {
             steps: Some(67),
         },
         Event::PlaybookStarted { playbook: "playbooks/upgrade.yml".into() },
-        Event::PlayStarted { name: "Simplex upgrade".into(), place, hosts: vec![host()], free: false },
-        Event::TaskStarted { step: lock.clone(), of: Some(67) },
+        Event::PlayStarted { name: "Simplex upgrade".into(), place, hosts: vec![host()], free: false, check: false },
+        Event::TaskStarted { step: lock.clone(), of: Some(67), check: false },
         Event::HostStarted { step: lock.clone(), host: host() },
         done(&lock, Outcome::ok().with("alarms", Value::list(vec![]))),
-        Event::TaskStarted { step: hiera.clone(), of: Some(67) },
+        Event::TaskStarted { step: hiera.clone(), of: Some(67), check: false },
         done(&hiera, Outcome { warnings: vec!["key x is unknown".into()], ..Outcome::changed(true).diff(diff) }),
-        Event::TaskStarted { step: wipe.clone(), of: Some(67) },
+        Event::TaskStarted { step: wipe.clone(), of: Some(67), check: false },
         Event::GateOpened { step: wipe.clone(), host: host(), gate: gate() },
         Event::GateAnswered {
             step: wipe.clone(),
@@ -131,7 +131,7 @@ fn script() -> Vec<Stamped> {
             result: loops.clone(),
         },
         Event::HostDone { step: wipe, host: host(), result: loops },
-        Event::TaskStarted { step: start.clone(), of: Some(67) },
+        Event::TaskStarted { step: start.clone(), of: Some(67), check: false },
         Event::Waiting { step: start.clone(), host: host(), wait: wait(0, "Installing") },
         Event::Waiting { step: start.clone(), host: host(), wait: wait(10_000, "Installing") },
         Event::Waiting { step: start.clone(), host: host(), wait: wait(724_000, "no ssh yet") },
@@ -198,7 +198,13 @@ fn plain_lines_in_color_and_verbose() {
 fn a_resumed_run_shows_only_where_it_goes_on() {
     let two = step("s2", "second", "command", 2);
     let place = two.place.clone();
-    let play = |name: &str| Event::PlayStarted { name: name.into(), place: place.clone(), hosts: vec![], free: false };
+    let play = |name: &str| Event::PlayStarted {
+        name: name.into(),
+        place: place.clone(),
+        hosts: vec![],
+        free: false,
+        check: false,
+    };
     let lock = step("s1", "lock controller-0", "stx_host_lock", 1);
     let events = [
         Event::Resumed { done: 30, in_doubt: 1, to_go: Some(36) },
@@ -210,7 +216,7 @@ fn a_resumed_run_shows_only_where_it_goes_on() {
             sent_at: NOW,
             verdict: "asked the agent: it had run, rc 0.\nTaken as done; it is not run again.".into(),
         },
-        Event::TaskStarted { step: two.clone(), of: Some(67) },
+        Event::TaskStarted { step: two.clone(), of: Some(67), check: false },
         done(&two, Outcome::changed(true)),
     ];
     let events: Vec<Stamped> = events.into_iter().map(|event| Stamped { at: NOW, event }).collect();
@@ -304,7 +310,7 @@ fn the_live_part() {
         |host: &str, at| Stamped { at, event: Event::HostStarted { step: upgrade.clone(), host: host.into() } };
     assert!(live.lines(NOW, Room { columns: 100, rows: 40 }, Paint::new(false)).is_empty());
     live.take(&script()[0]);
-    live.take(&Stamped { at: NOW, event: Event::TaskStarted { step: upgrade.clone(), of: Some(67) } });
+    live.take(&Stamped { at: NOW, event: Event::TaskStarted { step: upgrade.clone(), of: Some(67), check: false } });
     live.take(&started("controller-0", NOW));
     live.take(&started("compute-1", NOW + 2_000));
     let seen = "reinstalling (host answers ping, no ssh yet)";

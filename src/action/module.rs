@@ -21,8 +21,6 @@ pub trait Module: 'static {
     /// Seconds within which the host is back, for a module that takes its host down (a reboot, a reinstall): so long a link that
     /// is lost meanwhile is waited for, and a host that comes back with another host key is its success.
     const LOSES_HOST: Option<u64> = None;
-    /// Whether it only ever looks: what it found directly before a failure is looked at anew when the run is resumed.
-    const ONLY_LOOKS: bool = false;
     type Args: Arguments;
 
     /// Looks, decides, acts, and says what came of it. Works the same on the real host and on a preview.
@@ -84,7 +82,6 @@ pub struct Entry {
     pub example: &'static str,
     pub free_form: Option<&'static str>,
     pub loses_host: Option<u64>,
-    pub only_looks: bool,
     pub args: fn() -> Vec<ArgSpec>,
     pub rules: fn() -> &'static [Rule],
     /// Runs it; wrong arguments become a failed outcome, except that `NeedBlob` is passed up.
@@ -102,7 +99,6 @@ impl Entry {
             example: M::EXAMPLE,
             free_form: M::FREE_FORM,
             loses_host: M::LOSES_HOST,
-            only_looks: M::ONLY_LOOKS,
             args: M::Args::specs,
             rules: M::Args::rules,
             run: |args, host| match M::Args::from_dict(args) {
@@ -138,9 +134,26 @@ pub struct Call {
     /// Against the preview instead of the host.
     #[serde(default)]
     pub check: bool,
+    /// The preview begins anew here: it forgets what calls before would have done.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fresh: bool,
     /// The user to become; none runs as the login user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub become_: Option<Become>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<Job>,
+}
+
+/// A call that is a job: its result is kept on the host, in a file of the user it runs as.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Job {
+    /// `ansible_job_id`, the file's name.
+    pub id: String,
+    /// The folder of the file; `~/.ansible_async` unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
+    /// The answer is the job's end; else that it has begun.
+    pub waits: bool,
 }
 
 /// Which user a call runs as, and how.

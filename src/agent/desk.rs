@@ -14,16 +14,17 @@ use sha2::{Digest, Sha256};
 
 use super::Kit;
 use super::blobs::{Blobs, Incoming};
+use super::jobs;
 use super::outbox::{Gone, Outbox};
 use super::worker::{Key, Workers};
 use crate::action::host::HostError;
 use crate::action::host_call::{CallContext, Cancel, Hosts, Progress};
-use crate::action::module::{Become, Call};
+use crate::action::module::{Become, Call, Job};
 use crate::action::wait::human;
 use crate::action::wire::{Attempt, Frame, FromAgent, ToAgent, VERSION, Welcome};
 use crate::model::event::Wait;
 use crate::model::outcome::Outcome;
-use crate::model::value::Dict;
+use crate::model::value::{Dict, Value};
 
 /// After its deadline a call is told to end; one that has not ended after this much longer is given up.
 const GRACE: Duration = Duration::from_secs(5);
@@ -60,6 +61,8 @@ enum Known {
         cancel: Cancel,
         begun: Instant,
         deadline: Instant,
+        /// Nobody waits for its end: it stands on file.
+        job: bool,
     },
     /// The encoded [`FromAgent::Done`].
     Done(Vec<u8>),
@@ -152,7 +155,7 @@ impl<H: Hosts> Desk<H> {
         let mut late = Vec::new();
         let mut busy = false;
         for (attempt, known) in &*self.attempts() {
-            if let Known::Running { deadline, cancel, begun } = known {
+            if let Known::Running { deadline, cancel, begun, .. } = known {
                 busy = true;
                 if now >= *deadline {
                     late.push((*attempt, cancel.clone(), now >= *deadline + GRACE, deadline.duration_since(*begun)));
@@ -165,7 +168,7 @@ impl<H: Hosts> Desk<H> {
             if give_up {
                 self.finish(
                     attempt,
-                    timed_out(limit).msg(format!(
+                    with_limit(timed_out(limit), limit).msg(format!(
                         "timed out after {} and did not end when told to; it may still be at work on the host",
                         human(limit)
                     )),
@@ -192,8 +195,46 @@ impl<H: Hosts> Desk<H> {
         self.workers.close();
     }
 
-    /// Starts a call, unless it was started before.
+    /// Takes a call.
     fn take(self: &Arc<Self>, attempt: Attempt, call: Call) {
+        match call.job.clone() {
+            Some(job) if !job.waits => self.launch(attempt, call, job),
+            _ => self.start(attempt, call, false),
+        }
+    }
+
+    /// Starts a job and answers that it has begun; the job itself is a call behind this one.
+    fn launch(self: &Arc<Self>, attempt: Attempt, mut call: Call, mut job: Job) {
+        let now = Instant::now();
+        {
+            let mut attempts = self.attempts();
+            if attempts.contains_key(&attempt) {
+                drop(attempts);
+                return self.tell(attempt);
+            }
+            let deadline = now + Duration::from_secs(60);
+            attempts.insert(attempt, Known::Running { cancel: Cancel::default(), begun: now, deadline, job: false });
+        }
+        let other = call.become_.as_ref().filter(|b| b.user != self.welcome.user);
+        let file = jobs::file(&job, other);
+        // Its file is there before anybody asks; that of another user is made by that user's own process.
+        let begun = if other.is_none() { jobs::begin(&job, &file) } else { Ok(()) };
+        let outcome = match begun {
+            Ok(()) => {
+                let started = jobs::started(&job, &file);
+                job.waits = true;
+                job.folder = file.parent().map(|f| f.display().to_string());
+                call.job = Some(job);
+                self.start(attempt + jobs::AT, call, true);
+                started
+            }
+            Err(why) => Outcome::failed(why),
+        };
+        self.finish(attempt, outcome);
+    }
+
+    /// Starts a call, unless it was started before. `job`: nobody waits for its end.
+    fn start(self: &Arc<Self>, attempt: Attempt, call: Call, job: bool) {
         let limit = Duration::from_secs(call.deadline.max(1));
         let begun = Instant::now();
         let cancel = Cancel::default();
@@ -203,7 +244,7 @@ impl<H: Hosts> Desk<H> {
                 drop(attempts);
                 return self.tell(attempt);
             }
-            let running = Known::Running { cancel: cancel.clone(), begun, deadline: begun + limit };
+            let running = Known::Running { cancel: cancel.clone(), begun, deadline: begun + limit, job };
             attempts.insert(attempt, running);
         }
         let desk = self.clone();
@@ -247,7 +288,11 @@ impl<H: Hosts> Desk<H> {
     /// A result is there: keep it, and send it if somebody listens. The first one counts.
     fn finish(&self, attempt: Attempt, outcome: Outcome) {
         let mut attempts = self.attempts();
-        let Some(Known::Running { begun, .. }) = attempts.get(&attempt) else { return };
+        let Some(Known::Running { begun, job, .. }) = attempts.get(&attempt) else { return };
+        if *job {
+            attempts.remove(&attempt);
+            return;
+        }
         let millis = begun.elapsed().as_millis() as u64;
         let frame = Frame::message(&FromAgent::Done { attempt, outcome, millis }).or_else(|e| {
             let outcome = Outcome::failed(format!("it was done, but its result cannot be sent: {e}"));
@@ -265,6 +310,10 @@ impl<H: Hosts> Desk<H> {
         };
         let outcome = if call.check {
             let mut at = lock(&self.check);
+            if call.fresh {
+                *at = LayerAt::Here;
+                *lock(&self.layer) = H::Layer::default();
+            }
             match self.move_layer(&mut at, key.as_ref()) {
                 Ok(()) => self.run_as(key, attempt, call, context),
                 Err(why) => Outcome::failed(why),
@@ -273,8 +322,12 @@ impl<H: Hosts> Desk<H> {
             self.run_as(key, attempt, call, context)
         };
         // A program that was ended with the call may look to its module as one that ended by itself.
+        // A job's result says itself that its time was over.
+        let late = context.time_left().is_zero() && call.job.is_none();
         match context.cancel.is_cancelled() {
-            true if context.time_left().is_zero() => Outcome { data: outcome.data, ..timed_out(context.limit) },
+            _ if late && outcome.is_failed() => {
+                with_limit(Outcome { data: outcome.data, ..timed_out(context.limit) }, context.limit)
+            }
             true => Outcome { data: outcome.data, ..Outcome::failed("cancelled") },
             false => outcome,
         }
@@ -316,8 +369,26 @@ impl<H: Hosts> Desk<H> {
         Ok(())
     }
 
-    /// Runs a module as this process's user.
+    /// Runs a module as this process's user, and keeps the result of a job on file.
     fn run_here(&self, call: &Call, context: &CallContext) -> Outcome {
+        let Some(job) = &call.job else { return self.run_module(call, context) };
+        let file = jobs::file(job, None);
+        if let Err(why) = jobs::begin(job, &file) {
+            return Outcome::failed(why);
+        }
+        let mut outcome = self.run_module(call, context);
+        if outcome.is_failed() && context.time_left().is_zero() {
+            outcome = jobs::with_output(Outcome { data: outcome.data, ..Outcome::failed("Timeout exceeded") });
+        }
+        if let Err(why) = jobs::end(&file, &outcome) {
+            outcome.warnings.push(format!("the result of the job is not on file: {why}"));
+        }
+        let begun = jobs::started(job, &file);
+        outcome.data.extend(begun.data);
+        outcome.with("finished", true)
+    }
+
+    fn run_module(&self, call: &Call, context: &CallContext) -> Outcome {
         let Some(entry) = (self.kit.find)(&call.module) else {
             return Outcome::failed(format!("the agent has no module `{}`", call.module));
         };
@@ -427,8 +498,15 @@ impl<H: Hosts> Progress for Teller<H> {
     }
 }
 
+/// In Ansible's words; `timedout` is what its test of that name looks at.
 fn timed_out(limit: Duration) -> Outcome {
-    Outcome::failed(format!("timed out after {} and was ended", human(limit)))
+    let seconds = limit.as_secs();
+    let s = if seconds == 1 { "" } else { "s" };
+    Outcome::failed(format!("Timed out after {seconds} second{s}."))
+}
+
+fn with_limit(outcome: Outcome, limit: Duration) -> Outcome {
+    outcome.with("timedout", Value::dict(crate::dict! {"period" => limit.as_secs() as i64}))
 }
 
 fn invalid(why: &str) -> io::Error {

@@ -15,6 +15,7 @@ mod attach;
 mod blobs;
 mod desk;
 mod elevate;
+mod jobs;
 mod outbox;
 pub(crate) mod place;
 mod server;

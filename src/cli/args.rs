@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
+use super::settings::Settings;
+
 /// Runs Ansible playbooks over SSH from one binary, remembers every step, and resumes where it was cut off.
 #[derive(Debug, Parser)]
 #[command(
@@ -22,6 +24,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run playbooks: `stx-upgrade play upgrade.yml -i inventory`
+    #[command(after_long_help = super::settings::help())]
     Play(Box<Play>),
     /// Go on where a run stood: `stx-upgrade resume k7`
     Resume(Box<Resume>),
@@ -177,22 +180,22 @@ pub struct Play {
     #[arg(short = 'D', long)]
     pub diff: bool,
     /// Hosts at once
-    #[arg(short, long, value_name = "N", env = "ANSIBLE_FORKS")]
+    #[arg(short, long, value_name = "N")]
     pub forks: Option<usize>,
     /// Log in as this user
-    #[arg(short, long, value_name = "USER", env = "ANSIBLE_REMOTE_USER")]
+    #[arg(short, long, value_name = "USER")]
     pub user: Option<String>,
     /// Log in with this key
-    #[arg(long, visible_alias = "key-file", value_name = "FILE", env = "ANSIBLE_PRIVATE_KEY_FILE")]
+    #[arg(long, visible_alias = "key-file", value_name = "FILE")]
     pub private_key: Option<PathBuf>,
     /// Connection: ssh or local
     #[arg(short, long, value_name = "KIND")]
     pub connection: Option<String>,
     /// Seconds to connect
-    #[arg(short = 'T', long, value_name = "S", env = "ANSIBLE_TIMEOUT")]
+    #[arg(short = 'T', long, value_name = "S")]
     pub timeout: Option<u64>,
     /// Seconds for one task; 0 for no limit
-    #[arg(long, value_name = "S", env = "ANSIBLE_TASK_TIMEOUT")]
+    #[arg(long, value_name = "S")]
     pub task_timeout: Option<u64>,
     /// Arguments for ssh
     #[arg(long, value_name = "ARGS", allow_hyphen_values = true)]
@@ -204,10 +207,10 @@ pub struct Play {
     #[arg(short, long = "become")]
     pub become_: bool,
     /// How to become
-    #[arg(long, value_name = "METHOD", env = "ANSIBLE_BECOME_METHOD")]
+    #[arg(long, value_name = "METHOD")]
     pub become_method: Option<String>,
     /// Whom to become
-    #[arg(long, value_name = "USER", env = "ANSIBLE_BECOME_USER")]
+    #[arg(long, value_name = "USER")]
     pub become_user: Option<String>,
     /// Run notified handlers even on hosts that failed
     #[arg(long)]
@@ -239,6 +242,12 @@ pub struct Play {
     /// Exit with 10 if anything changed, or in a check would
     #[arg(long)]
     pub detailed_exitcode: bool,
+    /// From `ansible.cfg` and the environment
+    #[arg(skip)]
+    pub settings: Settings,
+    /// Called as `ansible-playbook`
+    #[arg(skip)]
+    pub as_ansible: bool,
     /// Taken over from `resume`
     #[arg(skip)]
     pub in_doubt: Option<String>,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::args::InventoryArgs;
 use super::exit_code::Exit;
+use super::settings::Settings;
 use super::{play, secrets, wire};
 use crate::model::inventory::{Group, Host, Inventory};
 use crate::model::mistake::Mistake;
@@ -13,9 +14,12 @@ use crate::parse::files::Layered;
 use crate::{dict, parse, plan, report};
 
 pub fn run(args: &InventoryArgs) -> anyhow::Result<Exit> {
-    let vault = secrets::collect(&args.secrets, &Mask::default())?.vault;
+    let settings = Settings::read()?;
+    let mut secrets = args.secrets.clone();
+    settings.fill_secrets(&mut secrets);
+    let vault = secrets::collect(&secrets, &Mask::default())?.vault;
     let mut mistakes: Vec<Mistake> = Vec::new();
-    let sources = play::inventory_sources(&args.inventory);
+    let sources = play::inventory_sources(&args.inventory, &settings);
     let mut inventory = parse::inventory::load(&sources, &Layered(wire::built_in()), &vault, &mut mistakes);
     let broken = mistakes.iter().any(|m| !m.warning);
     if !mistakes.is_empty() {

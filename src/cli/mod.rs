@@ -17,6 +17,7 @@ mod reporters;
 mod resume;
 mod runs;
 mod secrets;
+mod settings;
 mod show;
 mod vault;
 mod wire;
@@ -71,10 +72,10 @@ fn tell_bug(panic: &std::panic::PanicHookInfo<'_>) {
 
 fn dispatch(cli: Cli, ansible: bool) -> anyhow::Result<Exit> {
     match cli.command {
-        Command::Play(args) => play::run(&args, ansible),
+        Command::Play(args) => play::run(*args, ansible),
         Command::Validate(mut args) => {
             args.syntax_check = true;
-            play::run(&args, ansible)
+            play::run(*args, ansible)
         }
         Command::Resume(args) => resume::run(&args),
         Command::Runs(args) => runs::list(&args),

@@ -7,11 +7,12 @@ use anyhow::{Context, bail};
 
 use super::args::Play;
 use super::exit_code::Exit;
+use super::settings::Settings;
 use super::{operator, runs, secrets, wire};
 use crate::engine::hosts::Hosts;
 use crate::engine::out::{Out, now};
 use crate::engine::record::Recorder;
-use crate::engine::run::{Options, Run};
+use crate::engine::run::{Gathering, Mismatch, Options, Run};
 use crate::journal::log::{Guard, Journal, JournalError, Opened};
 use crate::journal::place::{StateDir, new_run_id};
 use crate::journal::record::{Header, Input, Part};
@@ -22,7 +23,8 @@ use crate::model::inventory::Inventory;
 use crate::model::mistake::Mistake;
 use crate::model::secret::Mask;
 use crate::model::value::{Dict, Value};
-use crate::parse::files::{Files, Layered};
+use crate::parse::files::{Files, Layered, Whole};
+use crate::parse::vault::Vault;
 use crate::plan::compile::Compiler;
 use crate::plan::tags::TagSelection;
 use crate::plan::{Node, Plan, TaskPlan, pattern};
@@ -31,8 +33,14 @@ use crate::vars::template::Templar;
 use crate::{dict, parse};
 
 /// Runs `play`, or only what the flags ask for.
-pub fn run(args: &Play, ansible: bool) -> anyhow::Result<Exit> {
+pub fn run(mut args: Play, ansible: bool) -> anyhow::Result<Exit> {
     let mask = Mask::default();
+    args.settings = Settings::read()?;
+    args.settings.warn();
+    let settings = std::mem::take(&mut args.settings);
+    settings.fill(&mut args);
+    (args.settings, args.as_ansible) = (settings, ansible);
+    let args = &args;
     let given = secrets::collect(&args.secrets, &mask)?;
     let loaded = match load(args, given, &mask)? {
         Ok(loaded) => loaded,
@@ -49,13 +57,17 @@ pub fn run(args: &Play, ansible: bool) -> anyhow::Result<Exit> {
         return Ok(Exit::Ok);
     }
     let state = runs::state_dir(&args.state)?;
-    let id = new_run_id(now());
+    let mut id = new_run_id(now());
+    // Many runs in one minute: ids are short.
+    while state.journal(&id).exists() {
+        id = new_run_id(now());
+    }
     let record = if args.check {
         Recorder::new(None, Recovered::default(), None)
     } else {
         begin(args, &loaded, &state, &id, &mask)?
     };
-    drive(Session { args, loaded, record, id, state, mask, ansible, part: 1 })
+    drive(Session { args, loaded, record, id, state, mask, part: 1 })
 }
 
 /// What was read and checked.
@@ -72,7 +84,8 @@ pub struct Loaded {
 /// Reads playbooks, inventory and variables, and finds every mistake that needs no host. Mistakes are shown here, and end
 /// with the exit to take.
 pub fn load(args: &Play, given: secrets::Given, mask: &Mask) -> anyhow::Result<Result<Loaded, Exit>> {
-    let files: Arc<dyn Files> = Arc::new(Layered(wire::built_in()));
+    let layered = Layered(wire::built_in());
+    let files: Arc<dyn Files> = if args.as_ansible { Arc::new(Whole(layered)) } else { Arc::new(layered) };
     let mut mistakes: Vec<Mistake> = Vec::new();
     let vault = Arc::new(given.vault);
     let extra = match parse::extra_vars::parse(&args.extra_vars, &*files, &vault) {
@@ -95,7 +108,10 @@ pub fn load(args: &Play, given: secrets::Given, mask: &Mask) -> anyhow::Result<R
                 {
                     eprintln!("playbook: {}", path.display());
                 }
-                playbooks.push((path.display().to_string(), path));
+                let shown = path.display().to_string();
+                // Ansible names every file whole.
+                let path = if args.as_ansible { std::path::absolute(&path).unwrap_or(path) } else { path };
+                playbooks.push((shown, path));
             }
             None => {
                 let names = wire::playbook_names();
@@ -110,14 +126,14 @@ pub fn load(args: &Play, given: secrets::Given, mask: &Mask) -> anyhow::Result<R
             }
         }
     }
-    let sources = inventory_sources(&args.inventory);
-    let mut inventory = parse::inventory::load(&sources, &*files, &vault, &mut mistakes);
+    let sources = inventory_sources(&args.inventory, &args.settings);
+    let mut inventory = read_inventory(args, &sources, &*files, &vault, &mut mistakes);
     for (_, path) in &playbooks {
         let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         parse::inventory::load_playbook_vars(&mut inventory, &*files, dir, &vault, &mut mistakes);
     }
     let modules = wire::names();
-    path_list("ANSIBLE_LIBRARY").into_iter().for_each(|folder| modules.libraries.add_configured(folder));
+    args.settings.paths("library").into_iter().for_each(|folder| modules.libraries.add_configured(folder));
     let compiler = Compiler {
         files,
         vault,
@@ -125,8 +141,9 @@ pub fn load(args: &Play, given: secrets::Given, mask: &Mask) -> anyhow::Result<R
         modules,
         extra: Arc::new(extra),
         tags: TagSelection::new(&args.tags, &args.skip_tags),
-        roles_path: path_list("ANSIBLE_ROLES_PATH"),
-        collections_paths: path_list("ANSIBLE_COLLECTIONS_PATH"),
+        roles_path: args.settings.paths("roles_path"),
+        collections_paths: args.settings.paths("collections_path"),
+        at_run_time: args.as_ansible,
     };
     let plan = compiler.playbooks(&playbooks, &mut mistakes);
     if let Some(limit) = args.limit.as_deref().map(read_limit).transpose()? {
@@ -174,19 +191,46 @@ fn show(mistakes: &[Mistake]) {
     eprint!("{}", report::mistake::render(mistakes, super::operator::colored_errors()));
 }
 
-fn path_list(variable: &str) -> Vec<PathBuf> {
-    std::env::var_os(variable).map(|v| std::env::split_paths(&v).collect()).unwrap_or_default()
+/// Reads the inventory. As `ansible-playbook`, sources that cannot be read are warned about, as there, unless the settings say
+/// otherwise; what is left may be nothing but the implicit localhost.
+fn read_inventory(
+    args: &Play,
+    sources: &[String],
+    files: &dyn Files,
+    vault: &Vault,
+    mistakes: &mut Vec<Mistake>,
+) -> Inventory {
+    use crate::parse::inventory::{GroupNames, load_with};
+    let settings = &args.settings;
+    let names = match settings.text("force_valid_group_names") {
+        Some("ignore") => GroupNames::Ignore,
+        Some("always" | "true" | "True") => GroupNames::Always,
+        Some("silently") => GroupNames::Silently,
+        _ => GroupNames::Never,
+    };
+    let before = mistakes.len();
+    let inventory = load_with(sources, names, files, vault, mistakes);
+    let strict = |name: &str| settings.yes(name).unwrap_or(false);
+    let bad = mistakes[before..].iter().any(|m| !m.warning);
+    let nothing = inventory.hosts.is_empty();
+    if args.as_ansible && bad && !strict("any_unparsed_is_failed") && !(nothing && strict("unparsed_is_failed")) {
+        mistakes[before..].iter_mut().for_each(|m| m.warning = true);
+        if nothing {
+            let told = Mistake::plain("No inventory was parsed, only implicit localhost is available");
+            mistakes.push(Mistake { warning: true, ..told });
+        }
+    }
+    inventory
 }
 
-/// The sources of the inventory: `-i`, `ANSIBLE_INVENTORY`, or `./inventory` where there is one.
-pub fn inventory_sources(given: &[String]) -> Vec<String> {
+/// The sources of the inventory: `-i`, the setting, or `./inventory` where there is one.
+pub fn inventory_sources(given: &[String], settings: &Settings) -> Vec<String> {
     if !given.is_empty() {
         return given.to_vec();
     }
-    if let Ok(set) = std::env::var("ANSIBLE_INVENTORY")
-        && !set.is_empty()
-    {
-        return vec![set];
+    let set = settings.inventory();
+    if !set.is_empty() {
+        return set;
     }
     if Path::new("inventory").exists() { vec!["inventory".into()] } else { Vec::new() }
 }
@@ -207,15 +251,15 @@ pub struct Session<'a> {
     pub id: String,
     pub state: StateDir,
     pub mask: Mask,
-    pub ansible: bool,
     pub part: u32,
 }
 
 /// Drives a run to its end.
 pub fn drive(session: Session<'_>) -> anyhow::Result<Exit> {
-    let Session { args, loaded, record, id, state, mask, ansible, part } = session;
+    let Session { args, loaded, record, id, state, mask, part } = session;
+    let ansible = args.as_ansible;
     let options = options(args, &loaded)?;
-    let chosen = super::reporters::choose(&args.output, &mask)?;
+    let chosen = super::reporters::choose(&args.output, &args.settings, ansible, &mask)?;
     let out = Out::new(chosen.reporters, mask);
     let known_hosts = state.runs_dir().with_file_name("known_hosts");
     let hosts = Hosts::new(&id, known_hosts);
@@ -285,7 +329,8 @@ pub fn drive(session: Session<'_>) -> anyhow::Result<Exit> {
 
 fn options(args: &Play, loaded: &Loaded) -> anyhow::Result<Options> {
     let set = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
-    let yes = |name: &str| set(name).and_then(|v| crate::action::args::truth(&Value::str(v)));
+    let settings = &args.settings;
+    let yes = |name: &str, default: bool| settings.yes(name).unwrap_or(default);
     let split = |args: &Option<String>| {
         args.iter().flat_map(|a| crate::modules::shell_words::split(a).unwrap_or_default()).collect::<Vec<_>>()
     };
@@ -299,9 +344,9 @@ fn options(args: &Play, loaded: &Loaded) -> anyhow::Result<Options> {
         diff: args.diff,
         forks: args.forks.unwrap_or(50).max(1),
         verbosity: args.output.verbose,
-        strategy: set("ANSIBLE_STRATEGY").unwrap_or_else(|| "linear".into()),
+        strategy: settings.text("strategy").unwrap_or("linear").to_owned(),
         limit: args.limit.as_deref().map(read_limit).transpose()?,
-        become_: args.become_ || yes("ANSIBLE_BECOME").unwrap_or(false),
+        become_: args.become_,
         become_user: args.become_user.clone().unwrap_or_else(|| "root".into()),
         become_method: args.become_method.clone().unwrap_or_else(|| "sudo".into()),
         become_password: loaded.become_.clone(),
@@ -310,12 +355,12 @@ fn options(args: &Play, loaded: &Loaded) -> anyhow::Result<Options> {
         private_key: args.private_key.clone(),
         connection: args.connection.clone(),
         ssh_args,
-        host_key_checking: yes("ANSIBLE_HOST_KEY_CHECKING").unwrap_or(true),
+        host_key_checking: yes("host_key_checking", true),
         timeout: args.timeout.unwrap_or(10),
         task_timeout: args.task_timeout.unwrap_or(0),
         link_timeout: set("STX_UPGRADE_LINK_TIMEOUT").and_then(|v| v.parse().ok()).unwrap_or(300),
         force_handlers: args.force_handlers,
-        gather_facts: set("ANSIBLE_GATHERING").is_none_or(|g| g != "explicit"),
+        gathering: Gathering::of(settings.text("gathering")),
         start_at: args.start_at_task.clone(),
         step: args.step,
         yes: args.gates.yes,
@@ -323,7 +368,13 @@ fn options(args: &Play, loaded: &Loaded) -> anyhow::Result<Options> {
         in_doubt: args.in_doubt.clone(),
         operator: operator::name(),
         inventory_sources: loaded.sources.clone(),
-        config_file: None,
+        config_file: settings.file.as_ref().map(|f| f.display().to_string()),
+        as_ansible: args.as_ansible,
+        any_errors_fatal: yes("any_errors_fatal", false),
+        inject_facts: yes("inject_facts_as_vars", true),
+        no_log: yes("no_log", false),
+        missing_handlers: !yes("error_on_missing_handler", true),
+        mismatch: Mismatch::of(settings.text("host_pattern_mismatch")),
     })
 }
 
@@ -424,9 +475,12 @@ fn list(args: &Play, loaded: &Loaded) -> anyhow::Result<()> {
             };
             println!("\n  play #{} ({hosts}): {title}\tTAGS: [{}]", i + 1, tags(&play.tags));
             if args.list_hosts {
-                let found = pattern::matches(std::slice::from_ref(&hosts), &loaded.inventory)
-                    .map_err(anyhow::Error::from)?
-                    .hosts;
+                let matching = |p: &String| pattern::matches(std::slice::from_ref(p), &loaded.inventory);
+                let mut found = matching(&hosts).map_err(anyhow::Error::from)?.hosts;
+                if let Some(limit) = args.limit.as_deref().map(read_limit).transpose()? {
+                    let within = matching(&limit).map_err(anyhow::Error::from)?.hosts;
+                    found.retain(|h| within.contains(h));
+                }
                 println!("    pattern: ['{hosts}']\n    hosts ({}):", found.len());
                 found.iter().for_each(|h| println!("      {h}"));
             }

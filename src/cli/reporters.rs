@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use anyhow::bail;
 
 use super::args::Output;
+use super::settings::Settings;
 use crate::model::secret::Mask;
 use crate::report::Reporter;
 use crate::report::json::Json;
 use crate::report::junit::{Junit, Wishes};
 use crate::report::lines::Options;
 use crate::report::plain::Plain;
+use crate::report::result::Form;
 use crate::report::style;
 use crate::report::terminal::{Screen, Terminal};
 
@@ -23,18 +25,18 @@ pub struct Chosen {
 
 /// The reporters that `--output` names. One that writes to standard output is among them in any case: the live one at a
 /// terminal, plain lines elsewhere.
-pub fn choose(output: &Output, mask: &Mask) -> anyhow::Result<Chosen> {
+pub fn choose(output: &Output, settings: &Settings, ansible: bool, mask: &Mask) -> anyhow::Result<Chosen> {
     let mut chosen = Chosen { reporters: Vec::new(), screen: None };
     let mut shows = false;
     for form in &output.output {
         match form.as_str() {
             "plain" => {
                 shows = true;
-                chosen.reporters.push(Box::new(Plain::standard(options(output, mask))));
+                chosen.reporters.push(Box::new(Plain::standard(options(output, settings, ansible, mask))));
             }
             "terminal" => {
                 shows = true;
-                chosen.terminal(output, mask);
+                chosen.terminal(options(output, settings, ansible, mask));
             }
             "json" => {
                 shows = true;
@@ -52,9 +54,9 @@ pub fn choose(output: &Output, mask: &Mask) -> anyhow::Result<Chosen> {
     if !shows {
         let dumb = style::dumb(|name| std::env::var_os(name));
         if std::io::stdout().is_terminal() && std::io::stderr().is_terminal() && !dumb {
-            chosen.terminal(output, mask);
+            chosen.terminal(options(output, settings, ansible, mask));
         } else {
-            chosen.reporters.push(Box::new(Plain::standard(options(output, mask))));
+            chosen.reporters.push(Box::new(Plain::standard(options(output, settings, ansible, mask))));
         }
     }
     Ok(chosen)
@@ -67,29 +69,39 @@ pub fn choose_story(output: &Output, mask: &Mask) -> anyhow::Result<Vec<Box<dyn 
     if !plain.output.iter().any(|o| o == "json" || o == "plain") {
         plain.output.push("plain".into());
     }
-    Ok(choose(&plain, mask)?.reporters)
+    Ok(choose(&plain, &Settings::default(), false, mask)?.reporters)
 }
 
 impl Chosen {
-    fn terminal(&mut self, output: &Output, mask: &Mask) {
-        let terminal = Terminal::new(options(output, mask));
+    fn terminal(&mut self, options: Options) {
+        let terminal = Terminal::new(options);
         self.screen = Some(terminal.screen());
         self.reporters.push(Box::new(terminal));
     }
 }
 
-fn options(output: &Output, mask: &Mask) -> Options {
-    let on =
-        |name: &str| std::env::var(name).is_ok_and(|v| ["1", "true", "yes", "on"].contains(&v.to_lowercase().as_str()));
+fn options(output: &Output, settings: &Settings, ansible: bool, mask: &Mask) -> Options {
+    let on = |name: &str, default: bool| settings.yes(name).unwrap_or(default);
     let terminal = std::io::stdout().is_terminal();
-    let color = style::wants_color(|name| std::env::var_os(name), terminal);
+    let color = match (settings.yes("nocolor"), settings.yes("force_color")) {
+        (Some(true), _) => false,
+        (_, Some(true)) => true,
+        _ => style::wants_color(|name| std::env::var_os(name), terminal),
+    };
     let width = crossterm::terminal::size().ok().filter(|_| terminal).map_or(80, |(columns, _)| usize::from(columns));
     Options {
         verbosity: output.verbose,
         color,
         columns: width.max(80) - 1,
         mask: mask.clone(),
-        custom_stats: on("ANSIBLE_SHOW_CUSTOM_STATS"),
+        custom_stats: on("show_custom_stats", false),
+        ok_hosts: on("display_ok_hosts", true),
+        skipped_hosts: on("display_skipped_hosts", true),
+        failed_aside: on("display_failed_stderr", false),
+        path_on_failure: on("show_task_path_on_failure", false),
+        check_markers: on("check_mode_markers", false),
+        bare: ansible,
+        form: Form { pretty: settings.yes("callback_format_pretty") },
         source: |name| std::fs::read_to_string(name).ok(),
     }
 }

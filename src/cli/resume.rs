@@ -2,6 +2,7 @@
 
 use super::args::{Play, Resume};
 use super::exit_code::Exit;
+use super::settings::Settings;
 use super::{play, runs, secrets};
 use crate::journal::log::JournalError;
 use crate::journal::recover::Recovered;
@@ -10,7 +11,10 @@ use crate::model::value::{Dict, Value};
 
 pub fn run(args: &Resume) -> anyhow::Result<Exit> {
     let mask = Mask::default();
-    let given = secrets::collect(&args.secrets, &mask)?;
+    let settings = Settings::read()?;
+    let mut secrets = args.secrets.clone();
+    settings.fill_secrets(&mut secrets);
+    let given = secrets::collect(&secrets, &mask)?;
     let state = runs::state_dir(&args.state)?;
     let found = state.run(args.run.as_deref())?;
     let (record, part) = match play::reopen(&found.journal, &state, &mask) {
@@ -23,13 +27,15 @@ pub fn run(args: &Resume) -> anyhow::Result<Exit> {
             });
         }
     };
-    let play = again(args, record.earlier(), &record.decided("extra_vars"));
+    let mut play = again(args, record.earlier(), &record.decided("extra_vars"));
+    settings.fill_output(&mut play.output);
+    play.settings = settings;
     let id = record.earlier().run().to_owned();
     let loaded = match play::load(&play, given, &mask)? {
         Ok(loaded) => loaded,
         Err(exit) => return Ok(exit),
     };
-    play::drive(play::Session { args: &play, loaded, record, id, state, mask, ansible: false, part })
+    play::drive(play::Session { args: &play, loaded, record, id, state, mask, part })
 }
 
 /// The command line of the run, from its journal, with what this one says about output and gates.

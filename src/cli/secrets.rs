@@ -29,11 +29,6 @@ pub fn collect(args: &Secrets, mask: &Mask) -> anyhow::Result<Given> {
     for file in &args.vault_password_file {
         ids.push(VaultId { id: "default".into(), source: VaultSource::File(file.clone()) });
     }
-    if ids.is_empty()
-        && let Some(file) = std::env::var_os("ANSIBLE_VAULT_PASSWORD_FILE").filter(|f| !f.is_empty())
-    {
-        ids.push(VaultId { id: "default".into(), source: VaultSource::File(file.into()) });
-    }
     if args.ask_vault_password {
         ids.push(VaultId { id: "default".into(), source: VaultSource::Prompt });
     }

@@ -12,7 +12,9 @@ use crate::model::secret::Mask;
 use crate::parse::vault::{Vault, is_vault};
 
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
-    let vault = secrets::collect(&args.secrets, &Mask::default())?.vault;
+    let mut secrets = args.secrets.clone();
+    super::settings::Settings::read()?.fill_secrets(&mut secrets);
+    let vault = secrets::collect(&secrets, &Mask::default())?.vault;
     if vault.is_empty() {
         bail!("no vault password: give one with --vault-password-file, --vault-id or --ask-vault-password");
     }

@@ -42,6 +42,14 @@ struct Shared {
 }
 
 impl Connector {
+    /// The agent's name on a host: the run's, and the host's by a digest. Two names of the inventory may lead to one machine, and
+    /// each has an agent of its own there.
+    fn agent_name(&self, host: &str) -> String {
+        use sha2::{Digest, Sha256};
+        let digest = Sha256::digest(host.as_bytes());
+        format!("{}-{}", self.0.run, hex::encode(&digest[..4]))
+    }
+
     /// For a run, by its name in the journal; `blobs` has the content that modules ask for. The agents are this very
     /// program.
     pub fn new(run: impl Into<String>, blobs: Arc<dyn Blobs>) -> Connector {

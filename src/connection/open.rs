@@ -28,7 +28,8 @@ pub(super) async fn attach(
                 None => Master::open(target, &shared.program.path).await?,
             };
             let open = master.insert(open);
-            upload::attach(open, &target.host, &shared.program, &shared.run, shared.idle).await?
+            let name = connector.agent_name(&target.host);
+            upload::attach(open, &target.host, &shared.program, &name, shared.idle).await?
         }
     };
     let host = || target.host.clone();
@@ -57,7 +58,7 @@ fn start_here(connector: &Connector, target: &Target) -> Result<Channel, LinkErr
     let shared = &connector.0;
     let failed = |why: String| LinkError::Broken { host: target.host.clone(), why };
     let mut child = tokio::process::Command::new(&shared.program.path)
-        .args(["agent", "attach", &shared.run, &shared.idle.as_secs().to_string()])
+        .args(["agent", "attach", &connector.agent_name(&target.host), &shared.idle.as_secs().to_string()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

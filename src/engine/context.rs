@@ -5,19 +5,21 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::execute::Pace;
 use super::record::{Begin, Recorder};
 use super::run::Halt;
 use super::scope::TaskScope;
 use super::step::{End, Step};
 use super::{execute, hosts};
 use crate::action::engine_side::{ActionEntry, Content, Context, Found, Wait};
-use crate::action::module::{Call, Entry, Failure, Recovery};
+use crate::action::module::{Call, Entry, Failure, Job, Recovery};
 use crate::action::wire::Attempt;
 use crate::connection::{Known, Link, LinkError, Reattached, Tidings};
 use crate::journal::record::Ruling;
 use crate::model::event::{self, Event};
 use crate::model::outcome::{Consequence, Outcome, Status};
 use crate::model::value::{Dict, Value};
+use crate::plan::identity::short_digest;
 
 /// Calls modules on the step's host.
 pub struct Caller<'a> {
@@ -27,6 +29,8 @@ pub struct Caller<'a> {
     pub check: bool,
     /// The host that is acted on: the step's own, or the one it is delegated to.
     pub target: String,
+    /// The module is a job of its own on the host.
+    pub pace: Option<Pace>,
     /// Calls made so far by this execution.
     calls: u64,
     /// The attempt that the journal knows, once begun.
@@ -44,13 +48,11 @@ const CALLS_PER_ATTEMPT: u64 = 1 << 10;
 impl<'a> Caller<'a> {
     pub fn new(step: &'a Step<'a>, scope: &'a TaskScope, item: Option<u32>) -> Result<Caller<'a>, End> {
         let templar = &step.run.templar;
-        let check = match &step.task.common.check_mode {
-            Some(written) => execute::truth(templar, written, scope).map_err(End::template)?,
-            None => step.run.options.check,
-        };
+        let said = execute::yes(templar, &step.task.common, |c| c.check_mode.as_ref(), scope).map_err(End::template)?;
+        let check = said.unwrap_or(step.run.options.check);
         let delegated = execute::delegate(templar, step.task, scope).map_err(End::template)?;
         let target = delegated.unwrap_or_else(|| step.host.to_owned());
-        Ok(Caller { step, scope, item, check, target, calls: 0, base: None, in_doubt: None, ended: None })
+        Ok(Caller { step, scope, item, check, target, pace: None, calls: 0, base: None, in_doubt: None, ended: None })
     }
 
     /// Puts on record that this step begins. Durable when it returns.
@@ -120,17 +122,21 @@ impl<'a> Caller<'a> {
         if !become_ {
             call.become_ = None;
         }
+        // Where tasks around it act on the host itself, or Ansible is asked for, a preview knows of its own task alone.
+        let options = &self.step.run.options;
+        call.fresh = self.check && self.calls == 0 && (options.as_ansible || !options.check);
         Ok(call)
     }
 
     /// Sends a call and waits for its result; what is in doubt is settled first, and what gets in doubt on the way, too.
-    async fn send(&mut self, call: Call, recovery: Recovery, loses_host: Option<u64>) -> Result<Outcome, End> {
+    async fn send(&mut self, mut call: Call, recovery: Recovery, loses_host: Option<u64>) -> Result<Outcome, End> {
         let run = self.step.run;
         let password = match call.become_ {
             Some(_) => hosts::become_password(run, self.scope).map_err(End::template)?,
             None => None,
         };
         let mut attempt = self.next_attempt();
+        self.name_job(&mut call, attempt);
         // Who had it, if an earlier part of the run or a lost link left it open; the same agent, or another.
         let mut doubt: Option<Doubt> = self.in_doubt.as_ref().map(|agent| Doubt::Had { agent: agent.clone() });
         let mut again = run.record.counts_as_changed(&self.step.place(self.item));
@@ -163,6 +169,7 @@ impl<'a> Caller<'a> {
                         again = true;
                         self.in_doubt = None;
                         attempt = self.next_attempt();
+                        self.name_job(&mut call, attempt);
                     }
                 }
             }
@@ -174,12 +181,14 @@ impl<'a> Caller<'a> {
                         false => link.call(attempt, &call, progress).await,
                     }
                 } => answer,
+                never = self.poll(&call) => match never {},
                 () = run.stop.now() => return Err(End::Halt(Halt::Stopped("stopped while a step was under way".into()))),
             };
             match answer {
                 Ok(done) => {
                     self.acknowledge(&link, attempt);
                     let mut outcome = done.outcome;
+                    self.job_ended(&call, &outcome);
                     // What an unknown attempt may have done still has to fire its handlers.
                     if again && outcome.status == Status::Ok && !self.check {
                         outcome.changed = true;
@@ -214,6 +223,40 @@ impl<'a> Caller<'a> {
                 Err(error) => return self.unreachable(&error, false),
             }
         }
+    }
+
+    /// A job gets its name from the attempt that the journal knows, so that a resume finds it by the same.
+    fn name_job(&self, call: &mut Call, attempt: Attempt) {
+        let Some(pace) = self.pace else { return };
+        let run = u64::from_str_radix(&short_digest(self.step.run.id.as_bytes()), 16).unwrap_or_default();
+        let folder = call.env.iter().find(|(name, _)| name == "ANSIBLE_ASYNC_DIR").map(|(_, value)| value.clone());
+        let id = format!("j{}.{attempt}", run % 1_000_000_000_000);
+        call.job = Some(Job { id, folder, waits: pace.poll > 0.0 });
+        call.deadline = pace.limit.max(1);
+    }
+
+    /// Tells every `poll` seconds that a job is at work; never ends.
+    async fn poll(&self, call: &Call) -> std::convert::Infallible {
+        if let (Some(pace), Some(job)) = (self.pace.filter(|p| p.poll > 0.0), &call.job) {
+            loop {
+                tokio::time::sleep(Duration::from_secs_f64(pace.poll)).await;
+                self.tell_job(&job.id, event::JobState::Running);
+            }
+        }
+        std::future::pending().await
+    }
+
+    fn job_ended(&self, call: &Call, outcome: &Outcome) {
+        if let Some(job) = call.job.as_ref().filter(|j| j.waits) {
+            let state = if outcome.is_failed() { event::JobState::Failed } else { event::JobState::Ok };
+            self.tell_job(&job.id, state);
+        }
+    }
+
+    fn tell_job(&self, id: &str, state: event::JobState) {
+        let step = self.step;
+        let host = step.host.to_owned();
+        step.run.out.tell(Event::Job { step: step.reference.clone(), host, id: id.to_owned(), state });
     }
 
     fn next_attempt(&mut self) -> Attempt {
@@ -394,7 +437,7 @@ pub struct ActionContext<'a> {
 
 impl<'a> ActionContext<'a> {
     pub fn new(caller: Caller<'a>, action: &ActionEntry, args: Dict) -> ActionContext<'a> {
-        let recovery = caller.step.run.recovery_of(action, &args);
+        let recovery = caller.step.run.recovery_of(action);
         ActionContext { caller, consequences: Vec::new(), verbose: false, args, recovery }
     }
 
@@ -474,6 +517,14 @@ impl Context for ActionContext<'_> {
     fn expression(&self, text: &str) -> Result<Value, Failure> {
         let span = &self.caller.step.task.task.span;
         self.caller.step.run.templar.expression(text, span, self.caller.scope).map_err(Self::template)
+    }
+
+    fn expression_shown(&self, text: &str) -> Result<Value, Failure> {
+        let span = &self.caller.step.task.task.span;
+        match self.caller.step.run.templar.expression(text, span, self.caller.scope) {
+            Err(error) if error.is_undefined() => Ok(Value::str(format!("<< error 1 - {} >>", error.message))),
+            other => other.map_err(Self::template),
+        }
     }
 
     fn condition(&self, condition: &Value) -> Result<bool, Failure> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::context::{ActionContext, Caller};
+use super::run::Run;
 use super::scope::TaskScope;
 use super::step::{End, Step};
 use crate::action::args::truth as truth_of;
@@ -10,7 +11,7 @@ use crate::action::engine_side::ActionEntry;
 use crate::action::module::{Become, Call, Entry, Failure};
 use crate::model::event::Item;
 use crate::model::outcome::{Consequence, Flow, Include, Outcome};
-use crate::model::playbook::Written;
+use crate::model::playbook::{Common, Written};
 use crate::model::value::{Dict, Key, Value};
 use crate::plan::libraries::Own;
 use crate::plan::words::local_name;
@@ -58,7 +59,25 @@ async fn module_step(
 ) -> Result<Done, End> {
     let args = arguments(step, scope, module.names[0], module.free_form)?;
     let mut caller = Caller::new(step, scope, item.map(|i| i.index))?;
+    // A preview has nothing to wait for.
+    caller.pace = if caller.check { None } else { pace(step, scope)? };
     Ok(caller.call_module(module, args).await?.into())
+}
+
+/// `async` and `poll` of a task.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pace {
+    /// Seconds until the job is ended.
+    pub limit: u64,
+    /// Seconds between looks at it; 0 leaves it alone.
+    pub poll: f64,
+}
+
+fn pace(step: &Step<'_>, scope: &TaskScope) -> Result<Option<Pace>, End> {
+    let task = &step.task.task;
+    let read = |w: Option<&Written>, default| number(&step.run.templar, w, default, scope).map_err(End::template);
+    let limit = read(task.async_.as_ref(), 0.0)?;
+    Ok((limit > 0.0).then_some(Pace { limit: limit as u64, poll: read(task.poll.as_ref(), 15.0)?.max(0.0) }))
 }
 
 async fn action_step(
@@ -96,9 +115,13 @@ async fn run_action(
     item: Option<&Item>,
 ) -> Result<Done, End> {
     let caller = Caller::new(step, scope, item.map(|i| i.index))?;
+    if pace(step, scope)?.is_some() && !matches!(action.names[0], "debug" | "assert" | "fail" | "set_fact") {
+        let name = action.names[0];
+        return Err(End::failed(format!("This action ({name}) does not support async.")));
+    }
     let mut context = ActionContext::new(caller, action, args.clone());
     if action.may_change && !context.caller.check {
-        context.caller.start(step.run.recovery_of(action, &args)).await?;
+        context.caller.start(step.run.recovery_of(action)).await?;
     }
     let result = (action.run)(args, &mut context).await;
     let consequences = std::mem::take(&mut context.consequences);
@@ -142,7 +165,8 @@ fn gather(
         }
     }
     if let (Some(name), Some(text)) = (free_form, &action.free_form) {
-        args.insert(Key::from(name), render(step, &text.value, scope)?);
+        let rendered = step.run.templar.render(&text.value, scope).map_err(|e| unfinished(step, &e))?;
+        args.insert(Key::from(name), rendered);
     }
     for arg in &action.args {
         // `set_fact` and `add_host` may make a name of a variable.
@@ -156,7 +180,8 @@ fn gather(
             args.insert(Key::from(name), arg.value.value.clone());
             continue;
         }
-        match step.run.templar.render_or_omit(&arg.value.value, scope).map_err(End::template)? {
+        let rendered = step.run.templar.render_or_omit(&arg.value.value, scope);
+        match rendered.map_err(|e| unfinished(step, &e))? {
             Some(value) => {
                 args.insert(Key::from(name), value);
             }
@@ -166,6 +191,14 @@ fn gather(
         }
     }
     Ok(args)
+}
+
+/// An argument that cannot be rendered, in Ansible's words.
+fn unfinished(step: &Step<'_>, error: &TemplateError) -> End {
+    let action = step.task.action();
+    let full = if action.contains('.') { action } else { format!("ansible.builtin.{action}") };
+    let what = format!("Task failed: Finalization of task args for '{full}' failed");
+    End::Outcome(Box::new(template_failure(&what, error)))
 }
 
 fn render(step: &Step<'_>, value: &Value, scope: &TaskScope) -> Result<Value, End> {
@@ -207,6 +240,11 @@ fn include_role(step: &Step<'_>, scope: &TaskScope, item: Option<&Item>) -> Resu
     let Some(name) = args.get("name").or_else(|| args.get("role")) else {
         return Err(End::failed("`include_role` needs the parameter `name`"));
     };
+    // A role that is not there fails this task, which a rescue may deal with.
+    let span = &step.task.task.action.name.span;
+    if let Err(mistake) = step.run.compiler.find_role(&name.to_string(), span, &step.task.inherit) {
+        return Err(End::failed(format!("{}: {}", mistake.message, mistake.help.join("; "))));
+    }
     included(scope, item, name.to_string())
 }
 
@@ -224,10 +262,44 @@ pub fn delegate(templar: &Templar, task: &TaskPlan, scope: &TaskScope) -> Result
     Ok(value.filter(|v| !v.is_null()).map(|v| v.to_string()))
 }
 
+/// A keyword that tasks inherit, rendered. Where it is `omit`, what stands around it counts, as if it were not written.
+pub fn keyword(
+    templar: &Templar,
+    common: &Common,
+    pick: impl Fn(&Common) -> Option<&Written>,
+    scope: &TaskScope,
+) -> Result<Option<Value>, Box<TemplateError>> {
+    let mut common = common;
+    while let Some(written) = pick(common) {
+        if let Some(value) = templar.render_or_omit(&written.value, scope)? {
+            return Ok(Some(value));
+        }
+        let Some(around) = &common.around else { break };
+        common = around;
+    }
+    Ok(None)
+}
+
+/// As [`keyword`], for one that is true or false.
+pub fn yes(
+    templar: &Templar,
+    common: &Common,
+    pick: impl Fn(&Common) -> Option<&Written>,
+    scope: &TaskScope,
+) -> Result<Option<bool>, Box<TemplateError>> {
+    Ok(keyword(templar, common, pick, scope)?.map(|v| truth_of(&v).unwrap_or(false)))
+}
+
 /// A keyword that is true or false.
 pub fn truth(templar: &Templar, written: &Written, scope: &TaskScope) -> Result<bool, Box<TemplateError>> {
     let value = templar.render(&written.value, scope)?;
     Ok(truth_of(&value).unwrap_or(false))
+}
+
+/// Whether a task runs in check mode: its keyword, else the run's.
+pub fn checks(run: &Run, task: &TaskPlan, scope: &TaskScope) -> bool {
+    let said = yes(&run.templar, &task.common, |c| c.check_mode.as_ref(), scope);
+    said.ok().flatten().unwrap_or(run.options.check)
 }
 
 /// A keyword that is a number.
@@ -238,13 +310,18 @@ pub fn number(
     scope: &TaskScope,
 ) -> Result<f64, Box<TemplateError>> {
     let Some(written) = written else { return Ok(default) };
-    let value = templar.render(&written.value, scope)?;
-    Ok(match value {
-        Value::Int(i) => i as f64,
-        Value::Float(x) => x,
-        Value::Str(s) => s.trim().parse().unwrap_or(default),
-        _ => default,
-    })
+    let value = templar.render_or_omit(&written.value, scope)?;
+    Ok(value.as_ref().and_then(number_of).unwrap_or(default))
+}
+
+/// A number, written or as text.
+pub fn number_of(value: &Value) -> Option<f64> {
+    match value {
+        Value::Int(i) => Some(*i as f64),
+        Value::Float(x) => Some(*x),
+        Value::Str(s) => s.trim().parse().ok(),
+        _ => None,
+    }
 }
 
 /// A keyword that is a text; empty counts as not given.
@@ -277,30 +354,26 @@ pub fn becoming(step: &Step<'_>, scope: &TaskScope) -> Result<Option<Become>, Bo
     let var = |name: &str| scope.rendered(name);
     let wanted = match var("ansible_become")? {
         Some(value) => truth_of(&value).unwrap_or(false),
-        None => match &common.become_ {
-            Some(written) => truth(templar, written, scope)?,
-            None => options.become_,
-        },
+        None => yes(templar, common, |c| c.become_.as_ref(), scope)?.unwrap_or(options.become_),
     };
     if !wanted {
         return Ok(None);
     }
-    let pick = |variable: &str,
-                written: &Option<Written>,
-                default: Option<&str>|
-     -> Result<Option<String>, Box<TemplateError>> {
+    type Pick = fn(&Common) -> Option<&Written>;
+    let pick = |variable: &str, of: Pick, default: Option<&str>| -> Result<Option<String>, Box<TemplateError>> {
         if let Some(value) = var(variable)? {
             return Ok(Some(value.to_string()));
         }
-        Ok(text(templar, written.as_ref(), scope)?.or_else(|| default.map(str::to_owned)))
+        let said = keyword(templar, common, of, scope)?.filter(|v| !v.is_null()).map(|v| v.to_string());
+        Ok(said.filter(|t| !t.is_empty()).or_else(|| default.map(str::to_owned)))
     };
     Ok(Some(Become {
-        method: pick("ansible_become_method", &common.become_method, Some(&options.become_method))?
+        method: pick("ansible_become_method", |c| c.become_method.as_ref(), Some(&options.become_method))?
             .unwrap_or_else(|| "sudo".into()),
-        user: pick("ansible_become_user", &common.become_user, Some(&options.become_user))?
+        user: pick("ansible_become_user", |c| c.become_user.as_ref(), Some(&options.become_user))?
             .unwrap_or_else(|| "root".into()),
-        exe: pick("ansible_become_exe", &common.become_exe, None)?,
-        flags: pick("ansible_become_flags", &common.become_flags, None)?,
+        exe: pick("ansible_become_exe", |c| c.become_exe.as_ref(), None)?,
+        flags: pick("ansible_become_flags", |c| c.become_flags.as_ref(), None)?,
     }))
 }
 
@@ -312,18 +385,13 @@ pub fn call(
     args: Dict,
     check: bool,
 ) -> Result<Call, Box<TemplateError>> {
-    let mut env: Vec<(String, String)> = Vec::new();
-    for written in &step.task.common.environment {
-        // `omit` leaves one layer out.
-        for part in step.run.templar.render_or_omit(&written.value, scope)?.map(as_list).unwrap_or_default() {
-            for (k, v) in part.as_dict().into_iter().flatten() {
-                env.retain(|(name, _)| *name != k.to_string());
-                env.push((k.to_string(), v.to_string()));
-            }
-        }
+    let env = environment(step, scope, module)?;
+    let timeout = keyword(&step.run.templar, &step.task.common, |c| c.timeout.as_ref(), scope)?;
+    let timeout = timeout.as_ref().and_then(number_of).unwrap_or(step.run.options.task_timeout as f64);
+    if !(0.0..=100_000_000.0).contains(&timeout) {
+        let text = format!("Timeout {timeout} is invalid, it must be between 0 and 100000000.");
+        return Err(TemplateError::plain(text));
     }
-    let timeout =
-        number(&step.run.templar, step.task.common.timeout.as_ref(), step.run.options.task_timeout as f64, scope)?;
     Ok(Call {
         module: module.to_owned(),
         args: Value::dict(args),
@@ -331,8 +399,44 @@ pub fn call(
         // No deadline of its own: a day and a night, so that nothing hangs for ever.
         deadline: if timeout > 0.0 { timeout.ceil() as u64 } else { Duration::from_secs(24 * 3600).as_secs() },
         check,
+        fresh: false,
         become_: becoming(step, scope)?,
+        job: None,
     })
+}
+
+/// The environment of a task: the layers of what stands around it, and its own.
+fn environment(step: &Step<'_>, scope: &TaskScope, module: &str) -> Result<Vec<(String, String)>, Box<TemplateError>> {
+    let templar = &step.run.templar;
+    let mut env: Vec<(String, String)> = Vec::new();
+    let mut put = |name: &Key, value: String| {
+        env.retain(|(n, _)| *n != name.to_string());
+        env.push((name.to_string(), value));
+    };
+    // Variables that need facts cannot be had while these are gathered, and are left out then.
+    let unknown = |e: &TemplateError| module == "setup" && ["ansible_env", "env"].iter().any(|n| e.message.contains(n));
+    for written in &step.task.common.environment {
+        if let Value::Dict(dict) = &written.value {
+            for (k, v) in dict.iter() {
+                match templar.render_or_omit(v, scope) {
+                    Ok(Some(v)) => put(k, v.to_string()),
+                    Ok(None) => {}
+                    Err(e) if unknown(&e) => {}
+                    Err(e) => return Err(e),
+                }
+            }
+            continue;
+        }
+        // `omit` leaves one layer out.
+        let rendered = match templar.render_or_omit(&written.value, scope) {
+            Err(e) if unknown(&e) => None,
+            other => other?,
+        };
+        for part in rendered.map(as_list).unwrap_or_default() {
+            part.as_dict().into_iter().flatten().for_each(|(k, v)| put(k, v.to_string()));
+        }
+    }
+    Ok(env)
 }
 
 fn as_list(value: Value) -> Vec<Value> {

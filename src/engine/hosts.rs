@@ -13,6 +13,7 @@ use crate::action::engine_side::Content;
 use crate::action::module::Failure;
 use crate::connection::{self, Blobs, Connector, Kind, Link, LinkError, Shell, Target};
 use crate::model::outcome::Outcome;
+use crate::model::playbook::{Common, Written};
 use crate::model::secret::Secret;
 use crate::model::value::Value;
 use crate::modules::digest::Algorithm;
@@ -110,13 +111,14 @@ impl Hosts {
             return Err(refused(why));
         }
         let common = &step.task.common;
-        let text = |w: &Option<crate::model::playbook::Written>| {
-            super::execute::text(&run.templar, w.as_ref(), scope).map_err(|e| refused(e.to_string()))
+        let text = |of: fn(&Common) -> Option<&Written>| {
+            let said = super::execute::keyword(&run.templar, common, of, scope).map_err(|e| refused(e.to_string()))?;
+            Ok(said.filter(|v| !v.is_null()).map(|v| v.to_string()).filter(|t| !t.is_empty()))
         };
         let options = &run.options;
         let defined = |name: &str| vars.rendered(name).ok().flatten().is_some();
         if !defined("ansible_connection") {
-            let wanted = text(&common.connection)?.or_else(|| options.connection.clone());
+            let wanted = text(|c| c.connection.as_ref())?.or_else(|| options.connection.clone());
             let local = ["localhost", "127.0.0.1", "::1"].contains(&host) && !run.knows(host);
             target.kind = match wanted.as_deref() {
                 Some("local") => Kind::Local,
@@ -128,10 +130,10 @@ impl Hosts {
             };
         }
         if target.user.is_none() {
-            target.user = text(&common.remote_user)?.or_else(|| options.remote_user.clone());
+            target.user = text(|c| c.remote_user.as_ref())?.or_else(|| options.remote_user.clone());
         }
         if target.port.is_none() {
-            target.port = text(&common.port)?.and_then(|p| p.parse().ok());
+            target.port = text(|c| c.port.as_ref())?.and_then(|p| p.parse().ok());
         }
         target.password = target.password.or_else(|| options.connection_password.clone());
         target.key_file = target.key_file.or_else(|| options.private_key.clone());

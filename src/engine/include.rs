@@ -79,7 +79,7 @@ fn item(include: &Include, index: u32) -> Item {
 /// The tasks of an include. Mistakes in what it brings end the run: they are mistakes of the playbook.
 fn plan(run: &Arc<Run>, play: &Arc<PlayState>, task: &Arc<TaskPlan>, include: &Include) -> Result<Vec<Node>, Halt> {
     let mut mistakes = Vec::new();
-    let inherit = inside(task, include);
+    let inherit = inside(run, task, include);
     let (mut roles, mut handlers) = (Vec::new(), Vec::new());
     let nodes = match task.kind {
         Kind::IncludeRole => {
@@ -107,7 +107,7 @@ fn plan(run: &Arc<Run>, play: &Arc<PlayState>, task: &Arc<TaskPlan>, include: &I
 }
 
 /// What included tasks inherit: what stands around the include, and its variables.
-fn inside(task: &TaskPlan, include: &Include) -> Inherit {
+fn inside(run: &Run, task: &TaskPlan, include: &Include) -> Inherit {
     let mut inherit = (*task.inherit).clone();
     let index = include.item.map(|i| i.to_string()).unwrap_or_default();
     let vars = short_digest(Value::dict(include.vars.clone()).to_string().as_bytes());
@@ -117,7 +117,10 @@ fn inside(task: &TaskPlan, include: &Include) -> Inherit {
     // The include's own variables are rendered where they are used.
     params.extend(task.task.common.vars.iter().map(|(k, v)| (k.clone(), v.clone())));
     inherit.params.push(Arc::new(params));
-    inherit
+    match &task.task.apply {
+        Some(block) => run.compiler.within(&inherit, block),
+        None => inherit,
+    }
 }
 
 fn role_options(task: &TaskPlan, include: &Include) -> RoleOptions {
@@ -132,6 +135,12 @@ fn role_options(task: &TaskPlan, include: &Include) -> RoleOptions {
         vars_from: text("vars_from"),
         defaults_from: text("defaults_from"),
         handlers_from: text("handlers_from"),
+        unchecked: task
+            .task
+            .action
+            .args
+            .iter()
+            .any(|a| a.name.value == "rolespec_validate" && crate::action::args::truth(&a.value.value) == Some(false)),
     }
 }
 

@@ -12,7 +12,7 @@ use super::cursor::{Caught, Cursor, Next};
 use super::execute;
 use super::include;
 use super::out::{Count, step_ref};
-use super::run::{Halt, Options, Run};
+use super::run::{Extra, Halt, Run};
 use super::scope::TaskScope;
 use super::step::{Ended, Step};
 use crate::model::event::Event;
@@ -119,9 +119,12 @@ impl PlayState {
     }
 
     fn runs_once(self: &Arc<Self>, run: &Arc<Run>, host: &str, task: &Arc<TaskPlan>) -> bool {
-        let once = |w| execute::truth(&run.templar, w, &TaskScope::new(run, self, host, task)).unwrap_or(false);
+        let once = || {
+            let scope = TaskScope::new(run, self, host, task);
+            execute::yes(&run.templar, &task.common, |c| c.run_once.as_ref(), &scope).ok().flatten().unwrap_or(false)
+        };
         matches!(task.action().as_str(), "add_host" | "ansible.builtin.add_host" | "pause" | "ansible.builtin.pause")
-            || task.common.run_once.as_ref().is_some_and(once)
+            || (task.common.run_once.is_some() && once())
     }
 
     /// Roles whose defaults and variables the whole play sees.
@@ -157,7 +160,7 @@ impl PlayState {
 
     /// Runs the batch to its end.
     pub async fn drive(self: &Arc<Self>, run: &Arc<Run>) -> Result<BatchEnd, Halt> {
-        let fatal = match strategy(&self.plan, &run.options).as_str() {
+        let fatal = match strategy(&self.plan, run).as_str() {
             "free" | "host_pinned" => self.free(run).await?,
             "linear" => self.linear(run).await?,
             other => {
@@ -246,7 +249,9 @@ impl PlayState {
             if !is_silent(task) {
                 let mut reference = step_ref(task, &name, Some(number));
                 reference.handler = task.handler;
-                let event = run.out.tell(Event::TaskStarted { step: reference, of: Some(run.out.expected()) });
+                let scope = TaskScope::new(run, self, first, task);
+                let check = execute::checks(run, task, &scope);
+                let event = run.out.tell(Event::TaskStarted { step: reference, of: Some(run.out.expected()), check });
                 run.record.event(event);
             }
         }
@@ -265,7 +270,8 @@ impl PlayState {
     ) -> Result<Vec<(String, Ended)>, Halt> {
         let throttle = hosts.first().map_or(0.0, |h| {
             let scope = TaskScope::new(run, self, h, task);
-            execute::number(&run.templar, task.common.throttle.as_ref(), 0.0, &scope).unwrap_or(0.0)
+            let said = execute::keyword(&run.templar, &task.common, |c| c.throttle.as_ref(), &scope).ok().flatten();
+            said.as_ref().and_then(execute::number_of).unwrap_or(0.0)
         });
         let width = if throttle >= 1.0 { (throttle as usize).min(run.options.forks) } else { run.options.forks };
         let gate = Arc::new(Semaphore::new(width.max(1)));
@@ -313,7 +319,7 @@ impl PlayState {
         for (host, end) in &ended {
             let followers: Vec<String> = if once { hosts.to_vec() } else { vec![host.clone()] };
             for notify in &end.notify {
-                self.notify(run, task, &followers, notify);
+                self.notify(run, task, &followers, notify)?;
             }
             for consequence in &end.consequences {
                 match consequence {
@@ -345,7 +351,7 @@ impl PlayState {
             }
             let end_role = end.consequences.iter().any(|c| matches!(c, Consequence::Flow { flow: Flow::EndRole }));
             for follower in &followers {
-                fatal |= self.move_on(run, task, name, follower, end, include::of(&includes, follower));
+                fatal |= self.move_on(run, task, follower, end, include::of(&includes, follower));
                 if end_role {
                     self.leave_role(task, follower);
                 }
@@ -368,7 +374,6 @@ impl PlayState {
         self: &Arc<Self>,
         run: &Arc<Run>,
         task: &Arc<TaskPlan>,
-        name: &str,
         host: &str,
         end: &Ended,
         includes: Vec<(u32, Arc<Vec<crate::plan::Node>>)>,
@@ -390,6 +395,7 @@ impl PlayState {
             });
             return false;
         }
+        let own_name = run.own_name(self, host, task);
         let caught = self.with(|s| {
             let state = s.get_mut(host)?;
             if handler && !state.cursor_is_at(task) {
@@ -398,7 +404,7 @@ impl PlayState {
                 return Some(Caught::Lost);
             }
             let caught = state.cursor.fail();
-            let task = crate::dict! {"name" => name, "action" => task.action(), "args" => Value::dict(Dict::new())};
+            let task = described(task, &own_name);
             let result = end.outcome.registered();
             state.failure = Some((Value::dict(task), Value::dict(result)));
             if caught == Caught::Lost {
@@ -430,9 +436,8 @@ impl PlayState {
 
     fn is_fatal(self: &Arc<Self>, run: &Arc<Run>, task: &Arc<TaskPlan>, host: &str) -> bool {
         let scope = TaskScope::new(run, self, host, task);
-        let fatal = task.common.any_errors_fatal.as_ref();
-        fatal.is_some_and(|w| execute::truth(&run.templar, w, &scope).unwrap_or(false))
-            || self.runs_once(run, host, task)
+        let fatal = execute::yes(&run.templar, &task.common, |c| c.any_errors_fatal.as_ref(), &scope).ok().flatten();
+        fatal.unwrap_or(run.options.any_errors_fatal) || self.runs_once(run, host, task)
     }
 
     /// Whether more than `max_fail_percentage` of the batch has failed.
@@ -467,7 +472,7 @@ impl PlayState {
         });
     }
 
-    fn notify(self: &Arc<Self>, run: &Arc<Run>, task: &TaskPlan, hosts: &[String], name: &str) {
+    fn notify(self: &Arc<Self>, run: &Arc<Run>, task: &TaskPlan, hosts: &[String], name: &str) -> Result<(), Halt> {
         let handlers = self.handlers();
         let mut found: Vec<usize> = Vec::new();
         let mut by_name = None;
@@ -492,7 +497,14 @@ impl PlayState {
         }
         found.extend(by_name);
         if found.is_empty() {
-            run.warn(&format!("{}: the handler `{name}` that was notified was not found in the play", task.place));
+            // Ansible's words: scripts look for them.
+            let said = format!(
+                "The requested handler '{name}' was not found in either the main handlers list nor in the listening handlers list"
+            );
+            if !run.options.missing_handlers {
+                return Err(Halt::Refused(format!("{}: {said}", task.place)));
+            }
+            run.warn(&said);
         }
         self.with(|s| {
             for host in hosts {
@@ -501,6 +513,7 @@ impl PlayState {
                 }
             }
         });
+        Ok(())
     }
 
     /// Runs notified handlers in the order of their definition, until none is left. True if the play is over for all.
@@ -590,15 +603,35 @@ impl HostState {
     }
 }
 
+/// `ansible_failed_task`: a task as it was written, with its name rendered.
+fn described(task: &TaskPlan, name: &str) -> Dict {
+    let args: Dict =
+        task.task.action.args.iter().map(|a| (a.name.value.as_str().into(), a.value.value.clone())).collect();
+    let words = |tags: &[String]| tags.iter().map(String::as_str).collect::<Value>();
+    crate::dict! {
+        "name" => name,
+        "action" => task.action(),
+        "args" => Value::dict(args),
+        "register" => task.task.register.as_ref().map(|r| r.value.clone()),
+        "tags" => words(&task.tags),
+        "when" => task.when.iter().map(|w| w.value.clone()).collect::<Value>(),
+        "no_log" => task.common.no_log.as_ref().map(|w| w.value.clone()),
+        "delegate_to" => task.delegate_to.as_ref().map(|w| w.value.clone()),
+    }
+}
+
 /// The strategy of a play, without its collection.
-fn strategy(plan: &PlayPlan, options: &Options) -> String {
-    let written = plan.play.strategy.as_ref().map_or_else(|| options.strategy.clone(), |w| w.value.to_string());
+fn strategy(plan: &PlayPlan, run: &Run) -> String {
+    let written = plan.play.strategy.as_ref().map(|w| {
+        run.templar.render(&w.value, &Extra(&run.compiler.extra)).unwrap_or_else(|_| w.value.clone()).to_string()
+    });
+    let written = written.unwrap_or_else(|| run.options.strategy.clone());
     written.rsplit('.').next().unwrap_or_default().to_owned()
 }
 
 /// Whether each host goes at its own pace.
-pub fn is_free(plan: &PlayPlan, options: &Options) -> bool {
-    matches!(strategy(plan, options).as_str(), "free" | "host_pinned")
+pub fn is_free(plan: &PlayPlan, run: &Run) -> bool {
+    matches!(strategy(plan, run).as_str(), "free" | "host_pinned")
 }
 
 /// Tasks of which nothing is shown.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 
 use super::play::PlayState;
-use super::run::{Extra, Halt, Run};
+use super::run::{Extra, Gathering, Halt, Mismatch, Run};
 use super::scope::TaskScope;
 use crate::model::inventory::Inventory;
 use crate::model::secret::Secret;
@@ -26,7 +26,13 @@ impl Run {
         let find = |p: &[String], i: &Inventory| pattern::matches(p, i).map_err(|e| Halt::Refused(e.to_string()));
         let found = find(&patterns, &inventory)?;
         for part in &found.unmatched {
-            self.warn(&format!("Could not match supplied host pattern, ignoring: {part}"));
+            match self.options.mismatch {
+                Mismatch::Warning => self.warn(&format!("Could not match supplied host pattern, ignoring: {part}")),
+                Mismatch::Error => {
+                    return Err(Halt::Refused(format!("Could not match supplied host pattern: {part}")));
+                }
+                Mismatch::Ignore => {}
+            }
         }
         let mut hosts = found.hosts;
         if let Some(limit) = &self.options.limit {
@@ -49,11 +55,18 @@ impl Run {
     }
 
     /// The play's tasks, with the gathering of facts before them if it is wanted.
-    pub(super) fn with_facts(&self, plan: &PlayPlan) -> Vec<Node> {
+    pub(super) fn with_facts(&self, plan: &PlayPlan, hosts: &[String]) -> Vec<Node> {
+        let usual = self.options.gathering != Gathering::Explicit;
         let wanted = match &plan.play.gather_facts {
-            Some(w) => crate::action::args::truth(&w.value).unwrap_or(self.options.gather_facts),
-            None => self.options.gather_facts,
+            Some(w) => {
+                let value =
+                    self.templar.render(&w.value, &Extra(&self.compiler.extra)).unwrap_or_else(|_| w.value.clone());
+                crate::action::args::truth(&value).unwrap_or(usual)
+            }
+            None => usual,
         };
+        let known = |h: &String| self.options.gathering == Gathering::Smart && self.vars.has_facts(h);
+        let wanted = wanted && !hosts.iter().all(known);
         let mut nodes = plan.nodes.clone();
         if wanted {
             nodes.insert(0, Node::Task(Arc::new(self.compiler.gathering(plan))));
@@ -65,10 +78,8 @@ impl Run {
     pub(super) fn batches(&self, plan: &PlayPlan, hosts: usize) -> Result<Vec<usize>, Halt> {
         let mut sizes = Vec::new();
         for written in &plan.play.serial {
-            let value = self
-                .templar
-                .render(&written.value, &Extra(&self.compiler.extra))
-                .map_err(|e| Halt::Refused(e.to_string()))?;
+            let rendered = self.templar.render_or_omit(&written.value, &Extra(&self.compiler.extra));
+            let Some(value) = rendered.map_err(|e| Halt::Refused(e.to_string()))? else { continue };
             let each = match value {
                 Value::List(list) => list.to_vec(),
                 one => vec![one],

@@ -52,7 +52,7 @@ pub struct Options {
     /// Seconds to wait for a host whose link was lost.
     pub link_timeout: u64,
     pub force_handlers: bool,
-    pub gather_facts: bool,
+    pub gathering: Gathering,
     pub start_at: Option<String>,
     pub step: bool,
     /// `--yes`: gates are answered beforehand.
@@ -65,6 +65,59 @@ pub struct Options {
     pub operator: String,
     pub inventory_sources: Vec<String>,
     pub config_file: Option<String>,
+    /// Called as `ansible-playbook`: each task of a check run looks at the host as it is, and what a later one would find after
+    /// it is not known, as there.
+    pub as_ansible: bool,
+    /// What `any_errors_fatal` is where no keyword says so.
+    pub any_errors_fatal: bool,
+    /// Whether facts are variables of their own beside `ansible_facts`.
+    pub inject_facts: bool,
+    /// What `no_log` is where no keyword says so.
+    pub no_log: bool,
+    /// A handler that is not there is warned about and no more.
+    pub missing_handlers: bool,
+    pub mismatch: Mismatch,
+}
+
+/// When a play gathers facts of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Gathering {
+    #[default]
+    Implicit,
+    Explicit,
+    /// From hosts of which no facts are known yet.
+    Smart,
+}
+
+impl Gathering {
+    /// Reads the setting.
+    pub fn of(word: Option<&str>) -> Gathering {
+        match word {
+            Some("explicit") => Gathering::Explicit,
+            Some("smart") => Gathering::Smart,
+            _ => Gathering::Implicit,
+        }
+    }
+}
+
+/// What becomes of a host pattern that matches nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mismatch {
+    #[default]
+    Warning,
+    Error,
+    Ignore,
+}
+
+impl Mismatch {
+    /// Reads the setting.
+    pub fn of(word: Option<&str>) -> Mismatch {
+        match word {
+            Some("error") => Mismatch::Error,
+            Some("ignore") => Mismatch::Ignore,
+            _ => Mismatch::Warning,
+        }
+    }
 }
 
 /// Why a run goes no further.
@@ -225,11 +278,14 @@ impl Run {
     /// One play with all its batches. False if the run shall go no further.
     async fn play(self: &Arc<Run>, index: u32, plan: &Arc<PlayPlan>, matched: &mut bool) -> Result<bool, Halt> {
         let found = self.play_hosts(plan)?;
+        let written = plan.play.common.check_mode.as_ref();
+        let check = written.and_then(|w| crate::action::args::truth(&w.value)).unwrap_or(self.options.check);
         let started = |hosts: Vec<String>| Event::PlayStarted {
+            check,
             name: crate::plan::compile::play_name(&plan.play),
             place: plan.play.span.place(),
             hosts,
-            free: crate::engine::play::is_free(plan, &self.options),
+            free: crate::engine::play::is_free(plan, self),
         };
         *matched |= !found.is_empty();
         let lost = self.out_of_run.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -242,7 +298,7 @@ impl Run {
             return Ok(found.is_empty());
         }
         let prompted = Arc::new(self.prompts(index, plan).await?);
-        let nodes = Arc::new(self.with_facts(plan));
+        let nodes = Arc::new(self.with_facts(plan, &hosts));
         let sizes = self.batches(plan, hosts.len())?;
         let mut rest = hosts.as_slice();
         for (batch, size) in sizes.into_iter().enumerate() {
@@ -328,6 +384,15 @@ impl Run {
 
     /// The task's name with its role, rendered as far as it can be.
     pub fn task_name(self: &Arc<Run>, play: &Arc<PlayState>, host: &str, task: &Arc<TaskPlan>) -> String {
+        let name = self.own_name(play, host, task);
+        match &task.role {
+            Some(role) => format!("{} : {name}", role.name),
+            None => name,
+        }
+    }
+
+    /// The task's name, rendered as far as it can be.
+    pub fn own_name(self: &Arc<Run>, play: &Arc<PlayState>, host: &str, task: &Arc<TaskPlan>) -> String {
         let scope = TaskScope::new(self, play, host, task);
         let name = match task.written_name() {
             Some(written) => {
@@ -335,11 +400,7 @@ impl Run {
             }
             None => task.action(),
         };
-        let name = self.out.mask.text(&name);
-        match &task.role {
-            Some(role) => format!("{} : {name}", role.name),
-            None => name,
-        }
+        self.out.mask.text(&name)
     }
 
     /// Counts a step's end for the recap, and in a check run for its coverage.
@@ -493,13 +554,9 @@ impl Run {
 
     /// What becomes of an action whose end is not known: those that only ask or wait are run again; what they call on the
     /// host is settled call by call.
-    pub fn recovery_of(&self, action: &ActionEntry, args: &Dict) -> Recovery {
+    pub fn recovery_of(&self, action: &ActionEntry) -> Recovery {
         match action.names[0] {
-            "_own" | "raw" | "reboot" => Recovery::Ask,
-            // Their far side knows by the arguments.
-            name @ ("script" | "uri") => {
-                self.compiler.modules.module(name).map_or(Recovery::Ask, |m| (m.recovery)(args))
-            }
+            "_own" | "script" | "raw" | "reboot" => Recovery::Ask,
             _ => Recovery::Again,
         }
     }

@@ -57,6 +57,11 @@ impl TaskScope {
         }
     }
 
+    /// Sees what the run has learned of the host since.
+    pub fn refresh(&mut self) {
+        self.vars = self.run.vars.of(&self.host);
+    }
+
     /// Gives the task a variable of its own.
     pub fn set(&mut self, name: &str, value: Value) {
         self.local.insert(Key::from(name), value);
@@ -141,11 +146,13 @@ impl TaskScope {
 
     /// From the host: facts, inventory, groups.
     fn inherited(&self, name: &str) -> Option<Value> {
-        if let Some(v) = self.vars.facts.get(name) {
-            return Some(v.clone());
-        }
-        if let Some(v) = name.strip_prefix("ansible_").and_then(|n| self.vars.facts.get(n)) {
-            return Some(v.clone());
+        // `ansible_local` is a variable whatever the setting.
+        if self.run.options.inject_facts || name == "ansible_local" {
+            let facts = &self.vars.facts;
+            let short = || name.strip_prefix("ansible_").and_then(|n| facts.get(n));
+            if let Some(v) = facts.get(name).or_else(short) {
+                return Some(v.clone());
+            }
         }
         let inventory = self.run.inventory.read().unwrap_or_else(PoisonError::into_inner);
         let host = inventory.hosts.get(&self.host)?;

@@ -14,7 +14,7 @@ use super::run::{Halt, Run};
 use super::scope::TaskScope;
 use crate::journal::record::Shown as Marks;
 use crate::model::event::{Event, Item, Shown, StepRef};
-use crate::model::outcome::{Consequence, Outcome, Status};
+use crate::model::outcome::{Consequence, Diff, Outcome, Status};
 use crate::model::value::Value;
 use crate::plan::TaskPlan;
 use crate::vars::template::TemplateError;
@@ -96,7 +96,12 @@ impl<'a> Step<'a> {
         let notify = if outcome.changed && outcome.status == Status::Ok { self.notified(&scope) } else { Vec::new() };
         let finished = Finished { outcome, ignored, consequences, notify, looped };
         let result = self.shown(&finished.outcome, &scope, began.elapsed());
-        self.run.record.finish(&self.place(None), self.task, &finished, marks(&result, finished.ignored, None));
+        self.run.record.finish(
+            &self.place(None),
+            &self.task.fingerprint,
+            &finished,
+            marks(&result, finished.ignored, None),
+        );
         self.keep(&finished);
         self.tell(&finished, result);
         Ok(self.ended(finished, false))
@@ -172,23 +177,25 @@ impl<'a> Step<'a> {
                 Some(f) => (f.outcome, f.consequences, true),
                 None => {
                     self.run.check_start()?;
-                    let (outcome, follows) = match self.condition(scope)? {
-                        Some(skipped) => (skipped, Vec::new()),
-                        None => {
-                            let done = self.attempts(scope, Some(&shown)).await?;
-                            (done.outcome, done.consequences)
-                        }
+                    // What fails for one item does not keep the others from their turn.
+                    let (outcome, follows) = match self.item(scope, &shown).await {
+                        Ok(done) => (done.outcome, done.consequences),
+                        Err(End::Outcome(outcome)) => (*outcome, Vec::new()),
+                        Err(halt) => return Err(halt),
                     };
                     let finished =
                         Finished { outcome, ignored: false, consequences: follows, notify: Vec::new(), looped: false };
                     let result = self.shown(&finished.outcome, scope, began.elapsed());
                     let marks = marks(&result, false, Some(shown.clone()));
-                    self.run.record.finish(&place, self.task, &finished, marks);
+                    self.run.record.finish(&place, &self.task.fingerprint, &finished, marks);
                     (finished.outcome, finished.consequences, false)
                 }
             };
             for c in &item_consequences {
                 self.apply(c);
+            }
+            if !item_consequences.is_empty() {
+                scope.refresh();
             }
             if !replayed {
                 let mut result = self.shown(&outcome, scope, began.elapsed());
@@ -211,6 +218,13 @@ impl<'a> Step<'a> {
             }
         }
         Ok((judge::combine(&results), consequences, true))
+    }
+
+    async fn item(&self, scope: &mut TaskScope, shown: &Item) -> Result<Done, End> {
+        match self.condition(scope)? {
+            Some(skipped) => Ok(skipped.into()),
+            None => self.attempts(scope, Some(shown)).await,
+        }
     }
 
     /// The skipped outcome if a condition is false.
@@ -242,7 +256,7 @@ impl<'a> Step<'a> {
         loop {
             let mut done = execute::execute(self, scope, item).await?;
             if !done.outcome.diff.is_empty() && self.wants_diff(scope) {
-                let diff = done.outcome.diff_value();
+                let diff = done.outcome.diff.iter().map(difference).collect::<Value>();
                 done.outcome.data.insert("diff".into(), diff);
             }
             if retrying {
@@ -286,17 +300,21 @@ impl<'a> Step<'a> {
     }
 
     fn ignored(&self, outcome: &Outcome, scope: &TaskScope) -> bool {
-        let written = match outcome.status {
-            Status::Failed => self.task.common.ignore_errors.as_ref(),
-            Status::Unreachable => self.task.common.ignore_unreachable.as_ref(),
-            _ => None,
+        let (templar, common) = (&self.run.templar, &self.task.common);
+        let said = match outcome.status {
+            Status::Failed => execute::yes(templar, common, |c| c.ignore_errors.as_ref(), scope),
+            Status::Unreachable => execute::yes(templar, common, |c| c.ignore_unreachable.as_ref(), scope),
+            _ => return false,
         };
-        written.is_some_and(|w| execute::truth(&self.run.templar, w, scope).unwrap_or(false))
+        said.ok().flatten().unwrap_or(false)
     }
 
     fn no_log(&self, scope: &TaskScope) -> bool {
         // A `no_log` that cannot be read hides: the other way would show.
-        self.task.common.no_log.as_ref().is_some_and(|w| execute::truth(&self.run.templar, w, scope).unwrap_or(true))
+        match execute::yes(&self.run.templar, &self.task.common, |c| c.no_log.as_ref(), scope) {
+            Ok(said) => said.unwrap_or(self.run.options.no_log),
+            Err(_) => true,
+        }
     }
 
     fn notified(&self, scope: &TaskScope) -> Vec<String> {
@@ -386,7 +404,8 @@ impl<'a> Step<'a> {
 
     /// A result fit to be shown.
     pub fn shown(&self, outcome: &Outcome, scope: &TaskScope, took: Duration) -> Shown {
-        let mut shown = self.run.out.shown(outcome, self.no_log(scope), self.wants_diff(scope));
+        let hidden = outcome.data.get("_ansible_no_log").is_some() || self.no_log(scope);
+        let mut shown = self.run.out.shown(outcome, hidden, self.wants_diff(scope));
         shown.millis = took.as_millis() as u64;
         shown.verbose = scope.is_verbose();
         shown.attempts = outcome.data.get("attempts").and_then(Value::as_int).map(|a| a as u32);
@@ -395,10 +414,8 @@ impl<'a> Step<'a> {
     }
 
     fn wants_diff(&self, scope: &TaskScope) -> bool {
-        match &self.task.common.diff {
-            Some(written) => execute::truth(&self.run.templar, written, scope).unwrap_or(false),
-            None => self.run.options.diff,
-        }
+        let said = execute::yes(&self.run.templar, &self.task.common, |c| c.diff.as_ref(), scope);
+        said.unwrap_or(Some(false)).unwrap_or(self.run.options.diff)
     }
 
     fn tell(&self, finished: &Finished, mut result: Shown) {
@@ -416,6 +433,17 @@ impl<'a> Step<'a> {
         let stamped = self.run.out.tell(event);
         self.run.record.event(stamped);
     }
+}
+
+/// A difference as registered variables have it.
+fn difference(diff: &Diff) -> Value {
+    Value::dict(match diff {
+        Diff::Text { before_name, after_name, before, after } => crate::dict! {
+            "before" => before.as_str(), "after" => after.as_str(),
+            "before_header" => before_name.as_str(), "after_header" => after_name.as_str(),
+        },
+        Diff::Prepared(text) => crate::dict! {"prepared" => text.as_str()},
+    })
 }
 
 /// How a result was shown, for the journal.

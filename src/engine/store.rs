@@ -68,6 +68,11 @@ impl Store {
         });
     }
 
+    /// Whether facts were gathered from a host.
+    pub fn has_facts(&self, host: &str) -> bool {
+        self.of(host).facts.keys().any(|k| k.as_str().is_some_and(|k| k != "ansible_local"))
+    }
+
     pub fn clear_facts(&self, host: &str) {
         self.change(host, |h| h.facts = Arc::default());
     }

@@ -114,9 +114,6 @@ pub struct Finished {
     pub status: Status,
     #[serde(default, skip_serializing_if = "is_default")]
     pub changed: bool,
-    /// It only looked, and may be looked at anew.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub looked: bool,
     #[serde(default, skip_serializing_if = "is_default")]
     pub shown: Shown,
     pub answer: Kept<Answer>,
@@ -238,7 +235,6 @@ impl Finished {
             at,
             status: answer.outcome.status.clone(),
             changed: answer.outcome.changed,
-            looked: false,
             shown: Shown::default(),
             answer: Kept::Clear(answer),
         }
@@ -300,7 +296,8 @@ pub fn worth_keeping(event: &event::Event) -> bool {
         | Warning { .. }
         | Stopping { .. }
         | RunDone { .. } => true,
-        HostStarted { .. }
+        Job { .. }
+        | HostStarted { .. }
         | ItemDone { .. }
         | HostDone { .. }
         | Waiting { .. }

@@ -43,6 +43,9 @@ pub enum Event {
         /// Its hosts go at their own pace (`free`, `host_pinned`), so a banner comes with the first result under it.
         #[serde(default)]
         free: bool,
+        /// It runs in check mode.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        check: bool,
     },
     /// The play's pattern matched hosts, but none is left (failed before, or limited away), or matched none.
     NoHosts {
@@ -54,6 +57,9 @@ pub enum Event {
         /// How many steps the run has, as far as is known now: what is included later adds its own.
         #[serde(default)]
         of: Option<u32>,
+        /// It runs in check mode.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        check: bool,
     },
     /// On a host, before it is acted on; reporters without live display pass it over.
     HostStarted {
@@ -92,6 +98,13 @@ pub enum Event {
         step: StepRef,
         host: String,
         wait: Wait,
+    },
+    /// A job (`async`) is at work, or has ended.
+    Job {
+        step: StepRef,
+        host: String,
+        id: String,
+        state: JobState,
     },
     /// The last line that a running command printed.
     Output {
@@ -140,6 +153,15 @@ pub enum Event {
         check: Option<Coverage>,
         next: Vec<String>,
     },
+}
+
+/// What becomes of a job that is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    Running,
+    Ok,
+    Failed,
 }
 
 impl Stamped {
@@ -197,6 +219,7 @@ impl Event {
                 text(&mut wait.reason);
                 text(&mut wait.seen);
             }
+            Event::Job { step, .. } => text(&mut step.name),
             Event::Output { step, line, .. } => {
                 text(&mut step.name);
                 text(line);

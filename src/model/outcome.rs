@@ -97,23 +97,6 @@ impl Outcome {
         self
     }
 
-    /// The differences as a registered variable shows them: a mapping, or several in a list.
-    pub fn diff_value(&self) -> Value {
-        let one = |diff: &Diff| match diff {
-            Diff::Text { before_name, after_name, before, after } => Value::dict(dict! {
-                "before_header" => before_name.as_str(),
-                "after_header" => after_name.as_str(),
-                "before" => before.as_str(),
-                "after" => after.as_str(),
-            }),
-            Diff::Prepared(text) => Value::dict(dict! {"prepared" => text.as_str()}),
-        };
-        match self.diff.as_slice() {
-            [only] => one(only),
-            several => several.iter().map(one).collect(),
-        }
-    }
-
     /// With every known secret masked.
     pub fn masked(&self, mask: &Mask) -> Outcome {
         if mask.is_empty() {
@@ -155,7 +138,11 @@ impl Outcome {
             d.insert("msg".into(), self.msg.as_str().into());
         }
         match &self.status {
-            Status::Ok | Status::Failed => {}
+            Status::Ok => {}
+            Status::Failed => {
+                // There is no traceback of ours; conditions ask whether there is one.
+                d.entry("exception".into()).or_insert_with(|| "(traceback unavailable)".into());
+            }
             Status::Skipped => {
                 d.insert("skipped".into(), true.into());
             }

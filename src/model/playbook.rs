@@ -105,6 +105,8 @@ pub struct Common {
     pub module_defaults: Vec<Written>,
     pub debugger: Option<Written>,
     pub collections: Vec<Written>,
+    /// What stood around where a keyword here is a template: it counts where that gives `omit`.
+    pub around: Option<Arc<Common>>,
 }
 
 /// A role as a play or another role's `dependencies` name it.
@@ -161,6 +163,8 @@ pub struct Task {
     pub delegate_facts: Option<Written>,
     pub async_: Option<Written>,
     pub poll: Option<Written>,
+    /// `apply` of a dynamic include: the keywords of a block around what it brings.
+    pub apply: Option<Box<Block>>,
     /// `local_action`: runs on the control node.
     pub local: bool,
 }

@@ -3,16 +3,15 @@
 pub mod accounts;
 pub mod actions;
 pub mod assemble;
+pub mod async_status;
 pub mod blockinfile;
 pub mod command;
 pub mod copy;
 pub mod digest;
-pub mod expect;
 pub mod file;
 pub mod file_args;
 pub mod file_content;
 pub mod find;
-pub mod get_url;
 pub mod getent;
 pub mod group;
 pub mod host;
@@ -21,7 +20,6 @@ pub mod ini_file;
 pub mod known_hosts;
 pub mod lineinfile;
 pub mod mount;
-mod multipart;
 pub mod own;
 pub mod package;
 pub mod paths;
@@ -39,24 +37,21 @@ pub mod sysctl;
 pub mod systemd;
 pub mod tempfile;
 pub mod unarchive;
-pub mod uri;
 pub mod user;
 pub mod wait_for;
-pub mod web_args;
 
 use crate::action::module::Entry;
 
 /// Every module, by its file's name. A module that is not here is refused before any host is touched.
 pub const ALL: &[Entry] = &[
     Entry::of::<assemble::Assemble>(),
+    Entry::of::<async_status::AsyncStatus>(),
     Entry::of::<blockinfile::BlockInFile>(),
     Entry::of::<command::Command>(),
     Entry::of::<command::Shell>(),
     Entry::of::<copy::Copy>(),
-    Entry::of::<expect::Expect>(),
     Entry::of::<file::File>(),
     Entry::of::<find::Find>(),
-    Entry::of::<get_url::GetUrl>(),
     Entry::of::<getent::Getent>(),
     Entry::of::<group::Group>(),
     Entry::of::<hostname::Hostname>(),
@@ -81,7 +76,6 @@ pub const ALL: &[Entry] = &[
     Entry::of::<systemd::Systemd>(),
     Entry::of::<tempfile::TempFile>(),
     Entry::of::<unarchive::Unarchive>(),
-    Entry::of::<uri::Uri>(),
     Entry::of::<user::User>(),
     Entry::of::<wait_for::WaitFor>(),
 ];

@@ -158,6 +158,39 @@ impl Files for Layered {
     }
 }
 
+/// The same files, whose names are told whole, as Ansible tells them.
+#[derive(Clone, Copy, Debug)]
+pub struct Whole(pub Layered);
+
+impl Files for Whole {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.0.read(path)
+    }
+
+    fn is_file(&self, path: &Path) -> bool {
+        self.0.is_file(path)
+    }
+
+    fn is_dir(&self, path: &Path) -> bool {
+        self.0.is_dir(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        self.0.list(dir)
+    }
+
+    fn is_executable(&self, path: &Path) -> bool {
+        self.0.is_executable(path)
+    }
+
+    fn shown(&self, path: &Path) -> String {
+        if path.starts_with(BUILT_IN) {
+            return self.0.shown(path);
+        }
+        tidy(&std::path::absolute(path).unwrap_or_else(|_| path.to_owned())).display().to_string()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

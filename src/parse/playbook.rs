@@ -211,7 +211,8 @@ fn play(cx: &mut Context, node: &Node) -> Option<Play> {
                     .label("write it at its tasks, or at a block around them"),
             ),
             _ if cx.words.module(name).is_some() => cx.mistake(
-                Mistake::at(&key.span, format!("a play runs no module of its own, and `{name}` is one"))
+                // Ansible's words: scripts look for them.
+                Mistake::at(&key.span, format!("'{name}' is not a valid attribute for a Play: it is a module"))
                     .help("write it under `tasks:`, as a list item: this may be a task whose indentation is wrong"),
             ),
             _ => {

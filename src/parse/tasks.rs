@@ -13,7 +13,7 @@ use super::vault::Vault;
 use super::words::Words;
 use super::yaml::{Kind, Node, string_of};
 use crate::model::mistake::Mistake;
-use crate::model::playbook::{Block, Common, Loop, LoopControl, Task, TaskEntry, Written};
+use crate::model::playbook::{ActionRef, Block, Common, Loop, LoopControl, Task, TaskEntry, Written};
 use crate::model::source::{Source, Spanned};
 
 /// What a list of tasks is for: handlers listen, and cannot be blocks.
@@ -229,7 +229,11 @@ fn task(cx: &mut Context, node: &Node, kind: Entries) -> Option<Task> {
             }
         }
     }
-    let found = found?;
+    let mut found = found?;
+    let apply = match is_include(&found.short) {
+        true => applied(cx, &mut found.action, node),
+        false => None,
+    };
     if kind == Entries::Handlers && matches!(found.short.as_str(), "include_role" | "import_role") {
         let span = &found.action.name.span;
         cx.mistake(
@@ -265,13 +269,14 @@ fn task(cx: &mut Context, node: &Node, kind: Entries) -> Option<Task> {
         delegate_facts,
         async_,
         poll,
+        apply,
         local: found.local,
     })
 }
 
 /// `include_tasks` and `include_role` take only some keywords; what they are given beyond would be ignored.
 fn include_keyword(cx: &mut Context, short: &str, key: &Spanned<String>) {
-    if !matches!(short, "include_tasks" | "include_role") || key.value.starts_with("with_") {
+    if !is_include(short) || key.value.starts_with("with_") {
         return;
     }
     if !INCLUDE.contains(&key.value.as_str()) && key.value != "listen" {
@@ -281,6 +286,22 @@ fn include_keyword(cx: &mut Context, short: &str, key: &Spanned<String>) {
                 .help(format!("give it to the included tasks: `apply: {{{}: …}}`, or use `{other}`", key.value)),
         );
     }
+}
+
+fn is_include(name: &str) -> bool {
+    matches!(name, "include_tasks" | "include_role")
+}
+
+/// Takes `apply` out of an include's arguments: keywords of a block. One that is a template stays, to be refused.
+fn applied(cx: &mut Context, action: &mut ActionRef, task: &Node) -> Option<Box<Block>> {
+    let at = action.args.iter().position(|a| a.name.value == "apply")?;
+    let inside = |node: &Node| {
+        node.as_map().into_iter().flatten().map(|(k, v)| (k.text().map(str::to_owned), v.clone())).collect::<Vec<_>>()
+    };
+    let below: Vec<Node> = inside(task).into_iter().map(|(_, v)| v).collect();
+    let node = below.iter().flat_map(inside).find(|(k, v)| k.as_deref() == Some("apply") && v.as_map().is_some())?.1;
+    action.args.remove(at);
+    Some(Box::new(block(cx, &node)))
 }
 
 fn set_loop(cx: &mut Context, looping: &mut Option<Loop>, key: &Spanned<String>, new: Loop) {

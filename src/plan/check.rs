@@ -16,6 +16,9 @@ use crate::vars::template::Kind as What;
 /// Checks one task: its arguments against their definition, its templates and conditions, the files it names.
 pub fn task(plan: &TaskPlan, compiler: &Compiler, mistakes: &mut Vec<Mistake>) {
     refused(plan, mistakes);
+    if compiler.at_run_time {
+        return;
+    }
     arguments(plan, compiler, mistakes);
     templates(plan, compiler, mistakes);
     files(plan, compiler, mistakes);
@@ -27,22 +30,15 @@ fn refused(plan: &TaskPlan, mistakes: &mut Vec<Mistake>) {
     let mut refuse = |span: &Span, what: &str, instead: &str| {
         mistakes.push(Mistake::at(span, format!("{what} is not supported yet")).label("not known here").help(instead));
     };
-    if let Some(written) = task.async_.as_ref().or(task.poll.as_ref()) {
-        refuse(&written.span, "`async`", "every step survives a lost link as it is; leave `async` and `poll` out");
-    }
     if let Some(written) = &task.common.debugger {
         refuse(&written.span, "`debugger`", "a failed run is looked into with `stx-upgrade show`, and resumed");
     }
     if matches!(plan.kind, Kind::IncludeTasks | Kind::IncludeRole) {
         for arg in &task.action.args {
             match arg.name.value.as_str() {
-                "apply" => refuse(&arg.name.span, "`apply`", "put the keywords on a block around the include"),
-                "allow_duplicates" | "rolespec_validate" => {
-                    refuse(
-                        &arg.name.span,
-                        &format!("`{}`", arg.name.value),
-                        "an included role runs each time, checked by its specification",
-                    );
+                "apply" => refuse(&arg.name.span, "`apply` as a template", "write its keywords out"),
+                "allow_duplicates" if arg.value.value != Value::Bool(true) => {
+                    refuse(&arg.name.span, "`allow_duplicates: false` here", "an included role runs each time");
                 }
                 _ => {}
             }
@@ -214,7 +210,7 @@ impl Compiler {
 }
 
 /// Checks a play: every handler that is notified by a plain name must exist.
-pub fn play(plan: &PlayPlan, mistakes: &mut Vec<Mistake>) {
+pub fn play(plan: &PlayPlan, compiler: &Compiler, mistakes: &mut Vec<Mistake>) {
     if let Some(written) = &plan.play.gather_timeout {
         let mistake = Mistake::at(&written.span, "`gather_timeout` is not supported yet");
         mistakes.push(mistake.help("gather facts by a `setup` task with a `timeout` of its own"));
@@ -226,7 +222,7 @@ pub fn play(plan: &PlayPlan, mistakes: &mut Vec<Mistake>) {
         }
     }
     let mut names: Vec<String> = Vec::new();
-    let mut open = false;
+    let mut open = compiler.at_run_time;
     for handler in &plan.handlers {
         match handler.written_name().map(|n| &n.value) {
             Some(Value::Template(_)) => open = true,

@@ -35,6 +35,9 @@ pub struct Compiler {
     pub roles_path: Vec<PathBuf>,
     /// Folders that hold `ansible_collections`.
     pub collections_paths: Vec<PathBuf>,
+    /// What is wrong with arguments, templates, files and handlers is found when their turn comes, as `ansible-playbook` does it,
+    /// and not before the run: a rescue or a condition may deal with it.
+    pub at_run_time: bool,
 }
 
 /// What a task inherits from what stands around it.
@@ -174,7 +177,7 @@ impl Compiler {
             handlers,
             roles,
         };
-        super::check::play(&plan, mistakes);
+        super::check::play(&plan, self, mistakes);
         plan
     }
 
@@ -229,10 +232,7 @@ impl Compiler {
     ) -> Option<Node> {
         let name = block.common.name.as_ref().map_or("block".into(), |n| n.value.to_string());
         let trail = inherit.trail.below(&name, siblings);
-        let mut inner = self.inside(inherit, &block.common, &block.when, trail);
-        inner.notify.extend(block.notify);
-        inner.delegate_to = block.delegate_to.or(inner.delegate_to);
-        inner.delegate_facts = block.delegate_facts.or(inner.delegate_facts);
+        let inner = self.within(&Inherit { trail, ..inherit.clone() }, &block);
         let mut parts = Siblings::default();
         let mut part = |name: &str, entries, mistakes: &mut Vec<Mistake>| {
             let inner = Inherit { trail: inner.trail.below(name, &mut parts), ..inner.clone() };
@@ -245,6 +245,15 @@ impl Compiler {
         };
         let empty = plan.block.is_empty() && plan.rescue.is_empty() && plan.always.is_empty();
         (!empty).then(|| Node::Block(Arc::new(plan)))
+    }
+
+    /// What stands in a block, or under the `apply` of an include.
+    pub fn within(&self, around: &Inherit, block: &Block) -> Inherit {
+        let mut inner = self.inside(around, &block.common, &block.when, around.trail.clone());
+        inner.notify.extend(block.notify.iter().cloned());
+        inner.delegate_to = block.delegate_to.clone().or(inner.delegate_to);
+        inner.delegate_facts = block.delegate_facts.clone().or(inner.delegate_facts);
+        inner
     }
 
     /// A task with what it inherits.
@@ -475,6 +484,10 @@ fn lay(around: &Common, own: &Common) -> Common {
             environment: joined(&around.environment, &own.environment),
             module_defaults: joined(&around.module_defaults, &own.module_defaults),
             collections: if own.collections.is_empty() { around.collections.clone() } else { own.collections.clone() },
+            around: match false $(|| own.$field.as_ref().is_some_and(|w| matches!(w.value, Value::Template(_))))* {
+                true => Some(Arc::new(around.clone())),
+                false => around.around.clone(),
+            },
             $($field: own.$field.clone().or_else(|| around.$field.clone()),)*
         } };
     }
@@ -553,6 +566,7 @@ pub fn implicit(name: &str, module: &str, args: Dict, span: &Span) -> Task {
         delegate_facts: None,
         async_: None,
         poll: None,
+        apply: None,
         local: false,
     }
 }
@@ -585,16 +599,6 @@ impl Kind {
             Kind::Module(_) | Kind::Own(_) | Kind::Templated => true,
             Kind::Action(action) => action.may_change,
             Kind::IncludeTasks | Kind::IncludeRole | Kind::Meta => false,
-        }
-    }
-
-    /// Whether a step of this kind only looks, or only works on the run's own variables.
-    pub fn only_looks(&self) -> bool {
-        match self {
-            Kind::Module(module) => module.only_looks,
-            Kind::Action(action) => action.only_looks,
-            Kind::IncludeTasks | Kind::IncludeRole => true,
-            Kind::Meta | Kind::Templated | Kind::Own(_) => false,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Roles put in their place: found, read, their dependencies before them, their parameters checked, their handlers brought.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::compile::{Compiler, Inherit, flat, implicit};
@@ -24,6 +24,8 @@ pub struct RoleOptions {
     pub vars_from: String,
     pub defaults_from: String,
     pub handlers_from: String,
+    /// `rolespec_validate: false`: its parameters are not checked.
+    pub unchecked: bool,
 }
 
 impl Compiler {
@@ -52,6 +54,7 @@ impl Compiler {
                 "vars_from" => options.vars_from = text(mistakes)?,
                 "defaults_from" => options.defaults_from = text(mistakes)?,
                 "handlers_from" => options.handlers_from = text(mistakes)?,
+                "rolespec_validate" => options.unchecked = crate::action::args::truth(&arg.value.value) == Some(false),
                 _ => {}
             }
         }
@@ -142,6 +145,8 @@ impl Compiler {
         });
         inner.role = Some(plan.clone());
         inner.search = std::iter::once(role.dir.clone()).chain(inherit.search.iter().cloned()).collect();
+        // The folder of its task files comes before the playbook's, as in Ansible.
+        inner.search.insert(inner.search.len() - 1, role.dir.join("tasks"));
         let mut nodes = Vec::new();
         let mut siblings = Siblings::default();
         for dependency in &role.meta.dependencies {
@@ -172,6 +177,9 @@ impl Compiler {
         reference: &RoleRef,
         inherit: &Inherit,
     ) -> Option<Node> {
+        if options.unchecked {
+            return None;
+        }
         let entry = if options.tasks_from.is_empty() { "main" } else { options.tasks_from.trim_end_matches(".yml") };
         let spec = specs.get(entry)?;
         let about = spec.get("short_description").and_then(Value::as_str).map_or(String::new(), |d| format!(" - {d}"));
@@ -190,13 +198,8 @@ impl Compiler {
         self.tags.selects(&plan.tags).then(|| Node::Task(Arc::new(plan)))
     }
 
-    fn load_role(
-        &self,
-        options: &RoleOptions,
-        span: &Span,
-        inherit: &Inherit,
-        mistakes: &mut Vec<Mistake>,
-    ) -> Option<Role> {
+    /// The folder of a role, as tasks in this place name it.
+    pub fn find_role(&self, name: &str, span: &Span, inherit: &Inherit) -> Result<PathBuf, Mistake> {
         // A folder of playbooks stands beside that of their roles, here as in the built-in set.
         let beside_playbooks =
             inherit.dir.file_name().is_some_and(|n| n == "playbooks").then(|| inherit.dir.join("../roles"));
@@ -204,10 +207,22 @@ impl Compiler {
             playbook_dir: inherit.dir.clone(),
             roles_path: beside_playbooks.into_iter().chain(self.roles_path.clone()).collect(),
             beside: inherit.role.as_ref().and_then(|r| r.dir.parent().map(Path::to_owned)),
-            collections_paths: self.collections_paths.clone(),
+            collections_paths: std::iter::once(inherit.dir.join("collections"))
+                .chain(self.collections_paths.clone())
+                .collect(),
             collections: inherit.common.collections.iter().map(|c| c.value.to_string()).collect(),
         };
-        let dir = match parse::role::find(&*self.files, &options.name, span, &places) {
+        parse::role::find(&*self.files, name, span, &places)
+    }
+
+    fn load_role(
+        &self,
+        options: &RoleOptions,
+        span: &Span,
+        inherit: &Inherit,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Option<Role> {
+        let dir = match self.find_role(&options.name, span, inherit) {
             Ok(dir) => dir,
             Err(mistake) => {
                 mistakes.push(mistake);

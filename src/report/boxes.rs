@@ -11,7 +11,7 @@ use crate::model::event::{Shown, StepRef, Wait};
 use crate::model::outcome::Outcome;
 
 /// Actions that fail on the control node; of all others Ansible says that the module failed.
-const ACTIONS: [&str; 22] = [
+const ACTIONS: [&str; 21] = [
     "add_host",
     "assemble",
     "assert",
@@ -33,7 +33,6 @@ const ACTIONS: [&str; 22] = [
     "uri",
     "validate_argument_spec",
     "wait_for_connection",
-    "async_status",
 ];
 /// Lines of source before the one at which a failed task begins.
 const CONTEXT: usize = 2;

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use super::Reporter;
-use super::result::{dumped, is};
+use super::result::{Form, dumped, is};
 use crate::model::event::{Event, Shown, Stamped, StepRef};
 use crate::model::outcome::Status;
 use crate::model::secret::Mask;
@@ -133,7 +133,7 @@ impl Junit {
             _ => shown.millis,
         };
         let name = format!("[{host}] {}: {}", self.play, step.name);
-        self.cases.push(Case { name, class, millis, verdict, output: dumped(step, shown, verbosity) });
+        self.cases.push(Case { name, class, millis, verdict, output: dumped(step, shown, verbosity, Form::default()) });
     }
 
     fn xml(&self) -> String {

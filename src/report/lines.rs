@@ -6,10 +6,10 @@ use std::collections::{HashMap, HashSet};
 
 use unicode_width::UnicodeWidthStr;
 
-use super::result::{dumped, is, is_shown};
+use super::result::{Form, dumped, is, is_shown};
 use super::style::{Paint, Style};
 use super::{boxes, diff, recap};
-use crate::model::event::{Event, Item, Shown, Stamped, StepRef, Wait};
+use crate::model::event::{Event, Item, JobState, Shown, Stamped, StepRef, Wait};
 use crate::model::outcome::Status;
 use crate::model::secret::Mask;
 
@@ -25,6 +25,18 @@ pub struct Options {
     pub mask: Mask,
     /// Whether the recap ends with custom stats.
     pub custom_stats: bool,
+    /// Results that changed nothing, and what was skipped, are shown.
+    pub ok_hosts: bool,
+    pub skipped_hosts: bool,
+    /// Failures go to standard error.
+    pub failed_aside: bool,
+    /// Where a task stands is told with its failure.
+    pub path_on_failure: bool,
+    /// Banners say `[CHECK MODE]`.
+    pub check_markers: bool,
+    /// Ansible's lines and nothing beside them: no coverage of a check run, no next steps.
+    pub bare: bool,
+    pub form: Form,
     /// Gives the text of a source by its name, for the lines around a failure; none where it cannot be had.
     pub source: fn(&str) -> Option<String>,
 }
@@ -32,7 +44,21 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         let (mask, source) = (Mask::default(), |_: &str| None);
-        Options { verbosity: 0, color: false, columns: 79, mask, custom_stats: false, source }
+        Options {
+            verbosity: 0,
+            color: false,
+            columns: 79,
+            mask,
+            custom_stats: false,
+            ok_hosts: true,
+            skipped_hosts: true,
+            failed_aside: false,
+            path_on_failure: false,
+            check_markers: false,
+            bare: false,
+            form: Form::default(),
+            source,
+        }
     }
 }
 
@@ -54,6 +80,9 @@ pub struct Lines {
     /// A banner that waits until something is to be told under it.
     held: Option<String>,
     resumed: bool,
+    /// A check run, and the steps that run in check mode.
+    check: bool,
+    checked: HashSet<String>,
     /// Loops of which items were told.
     loops: HashSet<(String, String)>,
     /// Warnings and errors are told once.
@@ -73,6 +102,8 @@ impl Lines {
             free: false,
             held: None,
             resumed: false,
+            check: false,
+            checked: HashSet::new(),
             loops: HashSet::new(),
             told: HashSet::new(),
             waits: HashMap::new(),
@@ -89,7 +120,13 @@ impl Lines {
 
     fn tell(&mut self, stamped: &Stamped) {
         match &stamped.event {
-            Event::RunStarted { .. } | Event::HostStarted { .. } | Event::Output { .. } => {}
+            Event::RunStarted { check, .. } => {
+                self.check = *check;
+                if self.check && self.options.check_markers {
+                    self.title("DRY RUN");
+                }
+            }
+            Event::HostStarted { .. } | Event::Output { .. } => {}
             Event::Resumed { done, in_doubt, to_go } => {
                 self.resumed = true;
                 self.text(&boxes::resumed(*done, *in_doubt, *to_go));
@@ -100,18 +137,30 @@ impl Lines {
                     self.title(&format!("PLAYBOOK: {name}"));
                 }
             }
-            Event::PlayStarted { name, free, .. } => {
+            Event::PlayStarted { name, free, check, .. } => {
                 (self.free, self.banner) = (*free, None);
                 let name = name.trim();
-                let title = if name.is_empty() { "PLAY".to_owned() } else { format!("PLAY [{name}]") };
+                let mut title = if name.is_empty() { "PLAY".to_owned() } else { format!("PLAY [{name}]") };
+                if *check && self.options.check_markers {
+                    title += " [CHECK MODE]";
+                }
                 // In a resumed run, only plays in which something is left to do.
                 if self.resumed { self.held = Some(title) } else { self.title(&title) }
             }
             Event::NoHosts { .. } if self.held.take().is_some() => {}
             Event::NoHosts { matched_none: true } => self.styled(Style::SKIP, "skipping: no hosts matched"),
             Event::NoHosts { matched_none: false } => self.title("NO MORE HOSTS LEFT"),
-            Event::TaskStarted { step, .. } if !self.free => self.task_banner(step),
-            Event::TaskStarted { .. } => {}
+            Event::TaskStarted { step, check, .. } => {
+                if *check {
+                    self.checked.insert(step.id.clone());
+                }
+                // What may have nothing to show gets its banner with the first line under it.
+                if !self.free && self.options.ok_hosts && self.options.skipped_hosts {
+                    self.task_banner(step);
+                } else if self.banner.as_ref() == Some(&step.id) {
+                    self.banner = None;
+                }
+            }
             Event::ItemDone { step, host, item, result } => self.item(step, host, item, result),
             Event::HostDone { step, host, result } => self.host(step, host, result),
             Event::Retrying { step, host, attempts_left, result, .. } => {
@@ -120,7 +169,7 @@ impl Lines {
                 let label = label(host, result);
                 let mut text = format!("FAILED - RETRYING: [{label}]: {name} ({attempts_left} retries left).");
                 if self.options.verbosity > 2 {
-                    text += &format!("Result was: {}", dumped(step, result, self.options.verbosity));
+                    text += &format!("Result was: {}", self.dumped(step, result));
                 }
                 self.styled(Style::DEBUG, &text);
             }
@@ -131,6 +180,15 @@ impl Lines {
                     text += &format!(" => (item={})", item.label);
                 }
                 self.styled(Style::SKIP, &text);
+            }
+            Event::Job { step, host, id, state } => {
+                self.under(step);
+                let (style, word, more) = match state {
+                    JobState::Running => (Style::DEBUG, "POLL", " started=True finished=False"),
+                    JobState::Ok => (Style::DEBUG, "OK", ""),
+                    JobState::Failed => (Style::DEBUG, "FAILED", ""),
+                };
+                self.styled(style, &format!("ASYNC {word} on {host}: jid={id}{more}"));
             }
             Event::Waiting { step, host, wait } => self.waiting(step, host, wait),
             Event::GateOpened { step, gate, .. } => {
@@ -159,6 +217,12 @@ impl Lines {
                     self.title("CUSTOM STATS: ");
                     self.text(&recap::custom(custom_stats));
                 }
+                if self.check && self.options.check_markers {
+                    self.title("DRY RUN");
+                }
+                if self.options.bare {
+                    return;
+                }
                 if let Some(coverage) = check {
                     self.text(&recap::coverage(coverage, stats));
                 }
@@ -176,6 +240,9 @@ impl Lines {
             return;
         }
         self.waits.remove(host);
+        if self.is_hidden(shown) && !(of_items && shown.outcome.changed) {
+            return;
+        }
         self.under(step);
         let verbosity = self.options.verbosity;
         let word = label(host, shown);
@@ -187,25 +254,29 @@ impl Lines {
                 let (style, state) = state(shown);
                 let mut text = format!("{state}: [{word}]");
                 if is_shown(step, shown, verbosity) {
-                    text += &format!(" => {}", dumped(step, shown, verbosity));
+                    text += &format!(" => {}", self.dumped(step, shown));
                 }
                 self.styled(style, &text);
             }
             Status::Skipped => {
                 let mut text = format!("skipping: [{host}]");
                 if is_shown(step, shown, verbosity) {
-                    text += &format!(" => {}", dumped(step, shown, verbosity));
+                    text += &format!(" => {}", self.dumped(step, shown));
                 }
                 self.styled(Style::SKIP, &text);
             }
             Status::NotKnowable(why) if !of_items => {
-                self.styled(Style::WARN, &format!("skipping: [{host}] => not knowable before the run: {why}"));
+                let more =
+                    if self.options.bare { String::new() } else { format!(" => not knowable before the run: {why}") };
+                let style = if self.options.bare { Style::SKIP } else { Style::WARN };
+                self.styled(style, &format!("skipping: [{host}]{more}"));
             }
             Status::NotKnowable(_) => {}
             Status::Failed => {
                 if !of_items {
-                    let text = format!("fatal: [{word}]: FAILED! => {}", dumped(step, shown, verbosity));
-                    self.styled(Style::FAILED, &text);
+                    self.path_of(step);
+                    let text = format!("fatal: [{word}]: FAILED! => {}", self.dumped(step, shown));
+                    self.failure(Style::FAILED, &text);
                 }
                 self.text(&boxes::advice(&shown.outcome, self.paint));
                 if shown.ignored {
@@ -213,8 +284,9 @@ impl Lines {
                 }
             }
             Status::Unreachable => {
-                let text = format!("fatal: [{word}]: UNREACHABLE! => {}", dumped(step, shown, verbosity));
-                self.styled(Style::UNREACHABLE, &text);
+                self.path_of(step);
+                let text = format!("fatal: [{word}]: UNREACHABLE! => {}", self.dumped(step, shown));
+                self.failure(Style::UNREACHABLE, &text);
                 self.text(&boxes::advice(&shown.outcome, self.paint));
                 if shown.ignored {
                     self.styled(Style::SKIP, "...ignoring");
@@ -228,13 +300,17 @@ impl Lines {
         if shown.replayed {
             return;
         }
+        if self.is_hidden(shown) {
+            return;
+        }
         self.under(step);
         let verbosity = self.options.verbosity;
         let (word, status) = (label(host, shown), &shown.outcome.status);
         let name = if shown.censored { "(censored due to no_log)".to_owned() } else { item.label.to_string() };
+        let form = self.options.form;
         let result = |prefix: &str| {
             let more = is_shown(step, shown, verbosity);
-            if more { format!("{prefix} => {}", dumped(step, shown, verbosity)) } else { prefix.to_owned() }
+            if more { format!("{prefix} => {}", dumped(step, shown, verbosity, form)) } else { prefix.to_owned() }
         };
         if *status == Status::Ok && is(step, &["include_tasks", "include_role", "include"]) {
             return;
@@ -247,12 +323,14 @@ impl Lines {
             }
             Status::Skipped => self.styled(Style::SKIP, &result(&format!("skipping: [{host}] => (item={name}) "))),
             Status::NotKnowable(why) => {
-                let text = format!("skipping: [{host}] => (item={name}) => not knowable before the run: {why}");
+                let more =
+                    if self.options.bare { " ".into() } else { format!(" => not knowable before the run: {why}") };
+                let text = format!("skipping: [{host}] => (item={name}){more}");
                 self.styled(Style::WARN, &text);
             }
             Status::Failed | Status::Unreachable => {
-                let text = format!("failed: [{word}] (item={name}) => {}", dumped(step, shown, verbosity));
-                self.styled(Style::FAILED, &text);
+                let text = format!("failed: [{word}] (item={name}) => {}", self.dumped(step, shown));
+                self.failure(Style::FAILED, &text);
                 self.text(&boxes::advice(&shown.outcome, self.paint));
             }
         }
@@ -269,7 +347,7 @@ impl Lines {
         if failed {
             let text = format!("[ERROR]: {}", boxes::origin(step, shown, (self.options.source)(&step.place.file)));
             if self.told.insert(text.clone()) {
-                self.styled(Style::FAILED, &text);
+                self.failure(Style::FAILED, &text);
             }
         }
     }
@@ -297,7 +375,8 @@ impl Lines {
             self.title(&play);
         }
         let word = if step.handler { "RUNNING HANDLER" } else { "TASK" };
-        self.title(&format!("{word} [{}]", step.name.trim()));
+        let mark = self.options.check_markers && self.checked.contains(&step.id);
+        self.title(&format!("{word} [{}]{}", step.name.trim(), if mark { " [CHECK MODE]" } else { "" }));
         if self.options.verbosity > 1 {
             self.styled(Style::DEBUG, &format!("task path: {}:{}", step.place.file, step.place.line));
         }
@@ -316,6 +395,29 @@ impl Lines {
         if self.told.insert(text.clone()) {
             self.aside(Style::WARN, &text);
         }
+    }
+
+    /// Whether a result is among those that are not to be shown.
+    fn is_hidden(&self, shown: &Shown) -> bool {
+        match shown.outcome.status {
+            Status::Ok => !shown.outcome.changed && !self.options.ok_hosts,
+            Status::Skipped => !self.options.skipped_hosts,
+            _ => false,
+        }
+    }
+
+    fn dumped(&self, step: &StepRef, shown: &Shown) -> String {
+        dumped(step, shown, self.options.verbosity, self.options.form)
+    }
+
+    fn path_of(&mut self, step: &StepRef) {
+        if self.options.path_on_failure && self.options.verbosity < 2 {
+            self.failure(Style::DEBUG, &format!("task path: {}:{}", step.place.file, step.place.line));
+        }
+    }
+
+    fn failure(&mut self, style: Style, text: &str) {
+        if self.options.failed_aside { self.aside(style, text) } else { self.styled(style, text) }
     }
 
     fn styled(&mut self, style: Style, text: &str) {

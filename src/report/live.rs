@@ -49,7 +49,7 @@ impl Live {
                 self.run.clone_from(run);
                 (self.journal, self.steps) = (!check, *steps);
             }
-            Event::TaskStarted { step, of } => {
+            Event::TaskStarted { step, of, .. } => {
                 self.begun = true;
                 self.step = step.number.or(self.step);
                 // Batches and handlers come on top of what was counted.

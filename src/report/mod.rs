@@ -15,7 +15,7 @@ pub mod overview;
 pub mod plain;
 mod python_json;
 mod recap;
-mod result;
+pub mod result;
 pub mod story;
 pub mod style;
 pub mod terminal;

@@ -22,9 +22,17 @@ const DEBUG_HIDDEN: [&str; 8] = [
     "ansible_loop",
 ];
 
+/// The shape of a result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Form {
+    /// Always, or never, over several lines.
+    pub pretty: Option<bool>,
+}
+
 /// The result as text: on one line, or indented where it is shown without being asked and from `-vvv` on.
-pub fn dumped(step: &StepRef, shown: &Shown, verbosity: u8) -> String {
-    let wide = verbosity > 2 || (shown.verbose && !shown.censored && shown.outcome.status != Status::Skipped);
+pub fn dumped(step: &StepRef, shown: &Shown, verbosity: u8, form: Form) -> String {
+    let usual = verbosity > 2 || (shown.verbose && !shown.censored && shown.outcome.status != Status::Skipped);
+    let wide = form.pretty.unwrap_or(usual);
     dump(&visible(step, shown, verbosity), wide.then_some(4))
 }
 

@@ -61,6 +61,11 @@ impl TemplateError {
         })
     }
 
+    /// An error without a template: a keyword whose value cannot be used.
+    pub fn plain(message: impl Into<String>) -> Fail {
+        TemplateError::new(TemplateErrorKind::Other, message)
+    }
+
     pub fn is_undefined(&self) -> bool {
         matches!(self.kind, TemplateErrorKind::Undefined(_))
     }

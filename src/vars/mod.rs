@@ -3,6 +3,7 @@
 //! What the other rooms call is [`template::Templar`], with a [`template::Scope`] of theirs that knows the variables and
 //! their precedence. minijinja reads the language; [`jinja`] gives it Python's meaning.
 
+mod chance;
 mod check;
 mod dates;
 mod error;

@@ -192,7 +192,17 @@ fn users_script(dir: &Path) -> String {
 
 /// A call of a module with these arguments.
 pub fn call(module: &str, args: Dict) -> Call {
-    Call { module: module.into(), args: Value::dict(args), env: vec![], deadline: 60, check: false, become_: None }
+    let args = Value::dict(args);
+    Call {
+        module: module.into(),
+        args,
+        env: vec![],
+        deadline: 60,
+        check: false,
+        fresh: false,
+        become_: None,
+        job: None,
+    }
 }
 
 /// A line of shell.

@@ -25,7 +25,6 @@ impl Action for Debug {
     const RETURNS: &'static [(&'static str, &'static str)] = &[("msg", "what was printed")];
     const EXAMPLE: &'static str = "- debug:\n    msg: \"release {{ release }}\"";
     const MAY_CHANGE: bool = false;
-    const ONLY_LOOKS: bool = true;
     type Args = Args;
 
     async fn run(args: Args, _: Dict, ctx: &mut dyn Context) -> Result<Outcome, Failure> {
@@ -42,16 +41,9 @@ impl Action for Debug {
         };
         // A variable that is not there is told, not failed on.
         let (name, value) = match &var {
-            Value::Str(text) => (text.to_string(), ctx.expression(text)),
+            Value::Str(text) => (text.to_string(), ctx.expression_shown(text)),
             other => (other.to_string(), Ok(other.clone())),
         };
-        let value = value.unwrap_or_else(|error| {
-            Value::str(if ctx.verbosity() > 0 {
-                format!("VARIABLE IS NOT DEFINED!: {error}")
-            } else {
-                "VARIABLE IS NOT DEFINED!".to_owned()
-            })
-        });
-        Ok(Outcome::ok().with(&name, value))
+        Ok(Outcome::ok().with(&name, value?))
     }
 }

@@ -43,7 +43,6 @@ impl Action for IncludeVars {
     const EXAMPLE: &'static str = "- include_vars: \"{{ release }}.yml\"";
     const FREE_FORM: Option<&'static str> = Some("file");
     const MAY_CHANGE: bool = false;
-    const ONLY_LOOKS: bool = true;
     type Args = Args;
 
     async fn run(args: Args, _: Dict, ctx: &mut dyn Context) -> Result<Outcome, Failure> {
@@ -56,6 +55,7 @@ impl Action for IncludeVars {
             (None, None) => Vec::new(),
         };
         let mut vars = Dict::new();
+        let hidden = files.iter().any(|f| ctx.is_vault(f));
         for file in &files {
             vars.extend(ctx.vars_file(file)?);
         }
@@ -65,6 +65,9 @@ impl Action for IncludeVars {
         let names: Value = files.iter().map(|f| f.name.as_str()).collect();
         let mut outcome = Outcome::ok().with("ansible_included_var_files", names);
         outcome.facts = vars.clone();
+        if hidden {
+            outcome.data.insert("_ansible_no_log".into(), true.into());
+        }
         ctx.consequence(Consequence::IncludeVars { vars });
         Ok(outcome)
     }

@@ -51,6 +51,11 @@ const OWN: &[&str] = &[
     "output_encoding",
 ];
 
+/// A moment as Python prints it, in local time.
+fn moment(at: std::time::SystemTime) -> String {
+    chrono::DateTime::<chrono::Local>::from(at).format("%Y-%m-%d %H:%M:%S%.6f").to_string()
+}
+
 impl Action for Template {
     const NAMES: &'static [&'static str] = &["template", "ansible.builtin.template", "ansible.legacy.template"];
     const DOC: &'static str = "Renders a Jinja template of the control node and puts it in place on the host.";
@@ -71,12 +76,15 @@ impl Action for Template {
             given.into_iter().partition(|(k, _)| OWN.iter().any(|o| k.as_str() == Some(o)));
         let full = std::path::absolute(&found.name).map_or_else(|_| found.name.clone(), |p| p.display().to_string());
         let dest = args.file.dest.display().to_string();
+        let modified = std::fs::metadata(&full).and_then(|m| m.modified()).ok();
         let vars = dict! {
             "ansible_managed" => "Ansible managed",
             "template_host" => crate::modules::actions::this_machine(),
             "template_path" => full.as_str(),
             "template_fullpath" => full.as_str(),
             "template_destpath" => dest.as_str(),
+            "template_run_date" => moment(std::time::SystemTime::now()),
+            "template_mtime" => modified.map(moment),
             "template_uid" => crate::modules::actions::this_user(),
         };
         let rendered = ctx.render_text(&found.name, &text, &own, &vars)?;

@@ -4,7 +4,6 @@ pub mod layer;
 pub mod preview;
 mod process;
 pub mod real;
-mod terminal;
 
 use std::sync::{Arc, Mutex};
 

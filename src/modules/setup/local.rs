@@ -53,11 +53,21 @@ fn read(host: &mut dyn Look, path: &std::path::Path) -> Result<Result<Value, Str
         return Ok(Ok(value));
     }
     let broken = || format!("error loading facts as JSON or ini - please check content: {shown}");
-    Ok(ini(&text).ok_or_else(broken))
+    let Some(sections) = ini(&text) else { return Ok(Err(broken())) };
+    // Python's reader puts other values in for `%(name)s`; a lone percent sign is a mistake to it.
+    let odd = |v: &Value| {
+        let text = v.to_string().replace("%%", "");
+        text.match_indices('%').any(|(i, _)| !text[i + 1..].starts_with('('))
+    };
+    let mut values = sections.as_dict().into_iter().flatten().flat_map(|(_, s)| s.as_dict().into_iter().flatten());
+    if values.any(|(_, v)| odd(v)) {
+        return Ok(Err(format!("error loading facts as ini - please check content: {shown}")));
+    }
+    Ok(Ok(sections))
 }
 
 /// Sections of an INI text as Python's `configparser` reads them; none if it is no such text.
-fn ini(text: &str) -> Option<Value> {
+pub fn ini(text: &str) -> Option<Value> {
     let mut sections: Vec<(String, Dict)> = Vec::new();
     let mut defaults = Dict::new();
     let mut last: Option<Key> = None;

@@ -1,6 +1,7 @@
 //! Facts of the running system and of the user.
 
 use super::{Args, Facts, exists, text};
+use crate::action::command::Command;
 use crate::action::host::{FileKind, HostError, Look};
 use crate::dict;
 use crate::model::value::{Dict, Key, Value};
@@ -70,11 +71,13 @@ pub(super) fn user(host: &mut dyn Look, _: &Args, facts: &mut Facts) -> Result<(
 
 pub(super) fn env(host: &mut dyn Look, _: &Args, facts: &mut Facts) -> Result<(), HostError> {
     let mut env: Dict = std::env::vars().map(|(k, v)| (Key::from(k), Value::from(v))).collect();
-    // What the task sets wins; the handle knows it.
-    for (name, value) in &mut env {
-        if let Some(set) = name.as_str().and_then(|n| host.env(n)) {
-            *value = set.into();
-        }
+    // What the task sets wins, and adds to it: a program of the host sees it.
+    if let Ok(seen) = host.query(&Command::new(["env", "-0"]))
+        && seen.success()
+    {
+        let text = seen.text();
+        let pairs = text.split('\0').filter_map(|line| line.split_once('='));
+        env = pairs.map(|(k, v)| (Key::from(k), Value::from(v))).collect();
     }
     facts.put("env", env);
     Ok(())

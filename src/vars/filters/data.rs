@@ -19,6 +19,7 @@ pub(super) const ALL: &[Filter] = &[
     Filter { names: &["from_yaml_all"], params: &[], takes_missing: false, run: from_yaml_all, doc: "YAML of several documents read, as a list." },
     Filter { names: &["b64encode"], params: &["encoding", "urlsafe"], takes_missing: false, run: b64_encode, doc: "In base64." },
     Filter { names: &["b64decode"], params: &["encoding", "urlsafe"], takes_missing: false, run: b64_decode, doc: "Out of base64." },
+    Filter { names: &["ansible._protomatter.finalize"], params: &[], takes_missing: false, run: |cx, v, _| { let v = cx.value(&v)?; Ok(Val::of(&v)) }, doc: "The value as a task gets it." },
     Filter { names: &["type_debug"], params: &[], takes_missing: true, run: |_, v, _| Ok(v.kind().into()), doc: "Python's name of its type." },
     Filter { names: &["mandatory"], params: &["msg"], takes_missing: true, run: mandatory, doc: "An error where it is undefined, with a message of one's own." },
     Filter { names: &["ternary"], params: &["true_val", "false_val", "none_val"], takes_missing: false, run: ternary, doc: "One value or another, as it is true or not." },

@@ -287,6 +287,8 @@ fn symmetric(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
 
 fn unique(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
     let case = b.flag(cx, 0, false)?;
+    // Options are Jinja's, which takes only what can be a key of a dictionary.
+    let plain = b.some(1).is_some() || (b.some(0).is_some() && !case);
     let mut seen = Known::new();
     let mut out = Vec::new();
     for item in cx.items(&v)? {
@@ -295,6 +297,12 @@ fn unique(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
             Some(path) => path_of(cx, &item, path, None)?,
             None => item.clone(),
         };
+        if plain && matches!(key, Val::List(_) | Val::Dict(_)) {
+            let kind = key.kind();
+            return fail(format!(
+                "unhashable type: '{kind}'; with case_sensitive or attribute, unique takes texts and numbers"
+            ));
+        }
         if seen.add(cx, &if case { key } else { folded(key) })? {
             out.push(item);
         }

@@ -1,5 +1,6 @@
 //! Filters on numbers, sizes, dates and chance.
 
+use super::super::chance::Chance;
 use super::super::dates::{self, Moment};
 use super::super::error::fail;
 use super::super::jinja::eval::Cx;
@@ -138,34 +139,17 @@ fn to_datetime(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
     Moment::parse(&text, &format).map(Val::object)
 }
 
-/// Numbers that look random: splitmix64. Not for secrets. With a seed they are the same in every run, though not the
-/// numbers that Python would draw.
-struct Chance(u64);
-
-impl Chance {
-    fn new(cx: &mut Cx<'_>, seed: Option<&Val>) -> Res<Chance> {
-        Ok(Chance(match seed {
-            Some(seed) => {
-                // FNV-1a: any seed gives its own start.
-                cx.text(seed)?
-                    .bytes()
-                    .fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3))
-            }
-            None => std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), 0u8),
-        }))
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((u128::from(z ^ (z >> 31)) * u128::from(n)) >> 64) as u64
-    }
+/// Where random numbers come from: the seed, or another place each time.
+fn chance(cx: &mut Cx<'_>, seed: Option<&Val>) -> Res<Chance> {
+    Ok(match seed {
+        None | Some(Val::Null) => Chance::unseeded(),
+        Some(Val::Int(i)) => Chance::of_number(*i),
+        Some(seed) => Chance::of_text(&cx.text(seed)?),
+    })
 }
 
 fn random(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
-    let mut chance = Chance::new(cx, b.some(3))?;
+    let mut chance = chance(cx, b.some(3))?;
     if let Some(end) = v.as_int() {
         let start = b.int(1, "start")?.unwrap_or(0);
         let step = b.int(2, "step")?.unwrap_or(1);
@@ -200,7 +184,7 @@ fn random(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
 }
 
 fn shuffle(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
-    let mut chance = Chance::new(cx, b.some(0))?;
+    let mut chance = chance(cx, b.some(0))?;
     let mut items = cx.items(&v)?;
     for i in (1..items.len()).rev() {
         items.swap(i, chance.below(i as u64 + 1) as usize);

@@ -313,6 +313,9 @@ impl Object for HostVars {
         self.seen.borrow_mut().push((name.into(), v.clone()));
         Ok(Some(v))
     }
+    fn method(&self, cx: &mut Cx<'_>, name: &str, args: &Args) -> Res<Option<Val>> {
+        dict_method(self, cx, name, args)
+    }
     fn items(&self, _cx: &mut Cx<'_>) -> Res<Option<Vec<Val>>> {
         Ok(Some(self.hosts.iter().map(|h| Val::Str(h.clone())).collect()))
     }
@@ -361,6 +364,9 @@ impl Object for OfHost {
             Found::Missing(m) => Val::Missing(m),
         }))
     }
+    fn method(&self, cx: &mut Cx<'_>, name: &str, args: &Args) -> Res<Option<Val>> {
+        dict_method(self, cx, name, args)
+    }
     fn items(&self, _cx: &mut Cx<'_>) -> Res<Option<Vec<Val>>> {
         Ok(Some(self.scope.names().iter().map(|n| Val::Str(n.clone())).collect()))
     }
@@ -400,6 +406,9 @@ impl Object for Vars {
             _ => Ok(None),
         }
     }
+    fn method(&self, cx: &mut Cx<'_>, name: &str, args: &Args) -> Res<Option<Val>> {
+        dict_method(self, cx, name, args)
+    }
     fn items(&self, cx: &mut Cx<'_>) -> Res<Option<Vec<Val>>> {
         Ok(Some(cx.scope.names().iter().map(|n| Val::Str(n.clone())).collect()))
     }
@@ -418,6 +427,28 @@ impl Object for Vars {
     fn as_any(&self) -> &dyn Any {
         self
     }
+}
+
+/// A dictionary's methods, of what behaves as one and is looked up piece by piece.
+fn dict_method(of: &dyn Object, cx: &mut Cx<'_>, name: &str, args: &Args) -> Res<Option<Val>> {
+    let keys = match name {
+        "get" => {
+            let key = args.pos.first().cloned().unwrap_or(Val::Null);
+            let default = args.pos.get(1).cloned().unwrap_or(Val::Null);
+            return Ok(Some(of.member(cx, &key)?.unwrap_or(default)));
+        }
+        "keys" | "values" | "items" => of.items(cx)?.unwrap_or_default(),
+        _ => return Ok(None),
+    };
+    if name == "keys" {
+        return Ok(Some(Val::list(keys)));
+    }
+    let mut out = Vec::with_capacity(keys.len());
+    for key in keys {
+        let value = of.member(cx, &key)?.unwrap_or(Val::Null);
+        out.push(if name == "values" { value } else { Val::tuple(vec![key, value]) });
+    }
+    Ok(Some(Val::list(out)))
 }
 
 /// The order of two objects of one kind that has one: dates, durations.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::super::chance::Chance;
 use super::super::error::{TemplateError, TemplateErrorKind, fail};
 use super::super::filters::{expand_user, files_like, hash_password, random_letters, shell_words};
 use super::super::jinja::eval::Cx;
@@ -21,7 +22,7 @@ pub(super) const ALL: &[Lookup] = &[
     Lookup { names: &["pipe"], options: &[], run: pipe, doc: "What a command prints." },
     Lookup { names: &["lines"], options: &[], run: lines, doc: "What a command prints, by lines." },
     Lookup { names: &["password"], options: &["length", "chars", "encrypt", "seed", "ident"], run: password, doc: "A password kept in a file, made if it is new." },
-    Lookup { names: &["ini"], options: &["type", "file", "section", "default", "re", "encoding", "case_sensitive", "allow_no_value", "interpolation"], run: ini, doc: "Values of INI files." },
+    Lookup { names: &["ini"], options: &["type", "file", "section", "default", "re", "encoding", "case_sensitive", "allow_no_value", "allow_none", "interpolation"], run: ini, doc: "Values of INI files." },
     Lookup { names: &["csvfile"], options: &["file", "col", "keycol", "delimiter", "default", "encoding"], run: csv, doc: "A cell of a CSV file, by the first column." },
 ];
 
@@ -39,7 +40,7 @@ fn locate(cx: &mut Cx<'_>, kind: &str, name: &str) -> Res<PathBuf> {
             let dirs: Vec<String> = folders.iter().map(|f| f.display().to_string()).collect();
             Err(TemplateError::new(
                 TemplateErrorKind::Other,
-                format!("the file '{name}' was not found; looked in {}", dirs.join(", ")),
+                format!("No such file or directory: '{name}'; looked in {}", dirs.join(", ")),
             ))
         }
     }
@@ -51,6 +52,26 @@ fn read_path(cx: &mut Cx<'_>, path: &Path) -> Res<String> {
         Err(e) => return fail(format!("cannot read '{}': {e}", path.display())),
     };
     String::from_utf8(bytes).or_else(|_| fail(format!("'{}' is not UTF-8 text", path.display())))
+}
+
+/// A file in one of the encodings that are met beside UTF-8.
+fn read_encoded(cx: &mut Cx<'_>, name: &str, encoding: &str) -> Res<String> {
+    let path = locate(cx, "files", name)?;
+    let kind = encoding.to_lowercase().replace('_', "-");
+    let changed: &[(u8, char)] = match kind.as_str() {
+        "utf-8" | "utf8" | "ascii" | "us-ascii" => return read_path(cx, &path),
+        "latin-1" | "latin1" | "iso-8859-1" | "iso8859-1" => &[],
+        "latin-9" | "iso-8859-15" | "iso8859-15" => {
+            &[(0xa4, '€'), (0xa6, 'Š'), (0xa8, 'š'), (0xb4, 'Ž'), (0xb8, 'ž'), (0xbc, 'Œ'), (0xbd, 'œ'), (0xbe, 'Ÿ')]
+        }
+        _ => return fail(format!("the encoding '{encoding}' is not known; utf-8, iso-8859-1 and iso-8859-15 are")),
+    };
+    let bytes = match cx.control("a lookup of files")?.read(&path) {
+        Ok(bytes) => bytes,
+        Err(e) => return fail(format!("cannot read '{}': {e}", path.display())),
+    };
+    let letter = |b: &u8| changed.iter().find(|(c, _)| c == b).map_or(char::from(*b), |(_, c)| *c);
+    Ok(bytes.iter().map(letter).collect())
 }
 
 fn read(cx: &mut Cx<'_>, name: &str) -> Res<String> {
@@ -282,9 +303,6 @@ fn password(cx: &mut Cx<'_>, terms: Vec<Val>, args: Args) -> Res<Vec<Val>> {
                 options.insert(name.to_string(), v);
             }
         }
-        if options.contains_key("seed") {
-            return fail("the option 'seed' is not supported: it would have to draw Python's random numbers");
-        }
         let length: usize = match options.get("length").map_or(Ok(20), |l| l.parse()) {
             Ok(n) if n <= 10_000 => n,
             _ => return fail("'length' must be a whole number"),
@@ -304,7 +322,14 @@ fn password(cx: &mut Cx<'_>, terms: Vec<Val>, args: Args) -> Res<Vec<Val>> {
                 let (secret, salt) = text.rsplit_once(" salt=").map_or((text, None), |(s, salt)| (s, Some(salt)));
                 (secret.to_owned(), salt.map(str::to_owned))
             }
-            None => (random_letters(length, alphabet.as_bytes())?, None),
+            None => match options.get("seed") {
+                Some(seed) => {
+                    let (mut chance, letters) = (Chance::of_text(seed), alphabet.as_bytes());
+                    let letter = |_| char::from(letters[chance.below(letters.len() as u64) as usize]);
+                    ((0..length).map(letter).collect(), None)
+                }
+                None => (random_letters(length, alphabet.as_bytes())?, None),
+            },
         };
         let salt = match (&encrypt, salt) {
             (Some(_), None) => Some(random_letters(
@@ -391,12 +416,22 @@ fn ini(cx: &mut Cx<'_>, terms: Vec<Val>, args: Args) -> Res<Vec<Val>> {
         let get = |cx: &mut Cx<'_>, name: &str, default: &str| option(cx, &args, &own, name, default);
         let (kind, name, section) =
             (get(cx, "type", "ini")?, get(cx, "file", "ansible.ini")?, get(cx, "section", "global")?);
+        if key.is_empty() && !own.is_empty() {
+            return fail("No key to look up was provided as first term within string inline options");
+        }
+        if let Some(odd) = key.split_whitespace().find(|w| w.contains('=')) {
+            return fail(format!("'{odd}' is not a valid option"));
+        }
         let yes = |t: &str| matches!(t.to_lowercase().as_str(), "true" | "yes" | "1" | "on");
         let (regex, case) = (yes(&get(cx, "re", "false")?), yes(&get(cx, "case_sensitive", "false")?));
         let default = get(cx, "default", "")?;
-        let text = read(cx, &name)?;
+        let encoding = get(cx, "encoding", "utf-8")?;
+        let text = read_encoded(cx, &name, &encoding)?;
         let section = if kind == "properties" { "" } else { &section };
         let pairs = ini_section(&text, section, kind == "properties");
+        if kind != "properties" {
+            well_formed(&name, &text, section, case)?;
+        }
         let fold = |s: &str| if case { s.to_owned() } else { s.to_lowercase() };
         if regex {
             let pattern = patterns::compile(&key, patterns::Flags { ignore_case: !case, multiline: false }, "")?;
@@ -411,6 +446,28 @@ fn ini(cx: &mut Cx<'_>, terms: Vec<Val>, args: Args) -> Res<Vec<Val>> {
         }
     }
     Ok(out)
+}
+
+/// What Python's reader of INI texts refuses: a key that comes twice, and a section that is not there.
+fn well_formed(name: &str, text: &str, wanted: &str, case: bool) -> Res<()> {
+    let (mut section, mut seen) = (String::new(), std::collections::HashSet::new());
+    let mut found = false;
+    for line in text.lines().filter(|l| !l.starts_with([' ', '\t'])) {
+        let line = line.trim();
+        if let Some(header) = line.strip_prefix('[').and_then(|l| l.split(']').next()) {
+            section = header.to_owned();
+            found |= section == wanted;
+        } else if let Some(i) = line.find(['=', ':']).filter(|_| !line.starts_with(['#', ';'])) {
+            let key = line[..i].trim();
+            let key = if case { key.to_owned() } else { key.to_lowercase() };
+            if !seen.insert((section.clone(), key.clone())) {
+                return fail(format!(
+                    "Duplicate option in '{name}': option '{key}' in section '{section}' already exists"
+                ));
+            }
+        }
+    }
+    if found { Ok(()) } else { fail(format!("No section: '{wanted}' in '{name}'")) }
 }
 
 /// The pairs of an INI section (those of `DEFAULT` first), with values over several lines joined by line feeds.
@@ -438,10 +495,19 @@ fn ini_section(text: &str, wanted: &str, properties: bool) -> Vec<(String, Strin
 }
 
 fn csv(cx: &mut Cx<'_>, terms: Vec<Val>, args: Args) -> Res<Vec<Val>> {
+    if terms.is_empty() {
+        return fail("Search key is required but was not found");
+    }
     let mut out = Vec::new();
     for t in &terms {
         let term = cx.text(t)?;
         let (key, own) = inline(&term, &["file", "col", "keycol", "delimiter", "default", "encoding"]);
+        if key.is_empty() {
+            return fail("Search key is required but was not found");
+        }
+        if let Some(odd) = key.split_whitespace().find(|w| w.contains('=')) {
+            return fail(format!("'{odd}' is not a valid option"));
+        }
         let get = |cx: &mut Cx<'_>, name: &str, default: &str| option(cx, &args, &own, name, default);
         let (name, delimiter) = (get(cx, "file", "ansible.csv")?, get(cx, "delimiter", "TAB")?);
         let delimiter =

@@ -2,14 +2,13 @@
 
 mod files;
 mod values;
-mod web;
 
 use super::error::{TemplateError, TemplateErrorKind, fail};
 use super::jinja::eval::Cx;
 use super::jinja::tree::Lookup;
 use super::jinja::val::{Args, Res, Val};
 
-const FAMILIES: &[&[Lookup]] = &[values::ALL, files::ALL, web::ALL];
+const FAMILIES: &[&[Lookup]] = &[values::ALL, files::ALL];
 
 /// A lookup by its short or full name.
 pub(super) fn find(name: &str) -> Option<&'static Lookup> {
@@ -61,7 +60,7 @@ pub(super) fn call(cx: &mut Cx<'_>, query: bool, mut args: Args) -> Res {
     if !matches!(errors.as_str(), "strict" | "warn" | "ignore") {
         return fail("'errors' must be strict, warn or ignore");
     }
-    let takes_missing = matches!(lookup.names[0], "vars" | "first_found");
+    let takes_missing = matches!(lookup.names[0], "vars" | "first_found" | "env");
     if !takes_missing && let Some(m) = args.missing() {
         return Ok(Val::Missing(m.clone()));
     }

@@ -65,8 +65,14 @@ fn env(cx: &mut Cx<'_>, terms: Vec<Val>, args: Args) -> Res<Vec<Val>> {
 fn var_names(cx: &mut Cx<'_>, terms: Vec<Val>, _: Args) -> Res<Vec<Val>> {
     let mut out = Vec::new();
     for t in &terms {
-        let pattern = cx.text(t)?;
-        let regex = super::super::patterns::compile(&pattern, Default::default(), "")?;
+        let Val::Str(pattern) = t else {
+            return fail(format!("Invalid setting identifier, {} is not a string", t.described()));
+        };
+        let regex = super::super::patterns::compile(pattern, Default::default(), "").map_err(|mut e| {
+            let why = e.message.replace("Target of repeat operator is invalid", "nothing to repeat");
+            e.message = format!("Unable to use \"{pattern}\" as a search parameter: {why}");
+            e
+        })?;
         let names = cx.scope.names();
         out.extend(names.iter().filter(|n| regex.is_match(&***n).unwrap_or(false)).map(|n| Val::Str(n.clone())));
     }
@@ -74,8 +80,20 @@ fn var_names(cx: &mut Cx<'_>, terms: Vec<Val>, _: Args) -> Res<Vec<Val>> {
 }
 
 fn config(cx: &mut Cx<'_>, terms: Vec<Val>, args: Args) -> Res<Vec<Val>> {
-    if named(&args, "plugin_type").is_some() || named(&args, "plugin_name").is_some() {
-        return fail("options of plugins cannot be looked up: there are no plugins here");
+    let plugin = (named(&args, "plugin_type"), named(&args, "plugin_name"));
+    if let (Some(kind), Some(name)) = plugin {
+        let (kind, name) = (cx.text(&kind)?, cx.text(&name)?);
+        let option = |t: &Val| -> Option<Val> {
+            match (kind.as_str(), name.as_str(), t.as_str()?) {
+                ("become", "sudo", "become_flags") => Some("-H -S -n".into()),
+                ("become", "su", "become_flags") => Some("".into()),
+                ("become", "sudo" | "su", "become_exe") => Some(name.as_str().into()),
+                ("become", "sudo" | "su", "become_user") => Some("root".into()),
+                _ => None,
+            }
+        };
+        let found: Option<Vec<Val>> = terms.iter().map(option).collect();
+        return found.map_or_else(|| fail(format!("the {kind} plugin '{name}' has no such option here")), Ok);
     }
     let on_missing = match named(&args, "on_missing") {
         Some(v) => cx.text(&v)?,
@@ -141,7 +159,7 @@ fn dict(cx: &mut Cx<'_>, terms: Vec<Val>, _: Args) -> Res<Vec<Val>> {
     }
     for d in queue {
         if !matches!(d, Val::Dict(_) | Val::Object(_)) {
-            return fail(format!("with_dict expects a dictionary, not {}", d.described()));
+            return fail(format!("the 'dict' lookup plugin expects a dictionary, not {}", d.described()));
         }
         for (k, v) in cx.pairs(&d)? {
             out.push(Val::dict(Map::from([("key".into(), Val::of_key(&k)), ("value".into(), v)])));
@@ -193,7 +211,7 @@ fn nested(cx: &mut Cx<'_>, terms: Vec<Val>, _: Args) -> Res<Vec<Val>> {
 
 fn together(cx: &mut Cx<'_>, terms: Vec<Val>, _: Args) -> Res<Vec<Val>> {
     if terms.is_empty() {
-        return fail("together needs at least one list");
+        return fail("with_together requires at least one element in each list");
     }
     let lists = terms.iter().map(|t| listed(cx, t)).collect::<Res<Vec<_>>>()?;
     let n = lists.iter().map(Vec::len).max().unwrap_or(0);
@@ -207,6 +225,12 @@ fn subelements(cx: &mut Cx<'_>, terms: Vec<Val>, _: Args) -> Res<Vec<Val>> {
         [l, p, f] => (l, p, Some(f)),
         _ => return fail("subelements lookup expects a list of two or three items"),
     };
+    if !matches!(list, Val::List(_) | Val::Dict(_)) || !matches!(path, Val::Str(_)) {
+        return fail("subelements lookup expects first a dict or a list, second a string pointing to the subkey");
+    }
+    if flags.is_some_and(|f| !matches!(f, Val::Dict(_))) {
+        return fail("subelements lookup: the optional third item must be a dict with the flag skip_missing");
+    }
     let skip = match flags {
         Some(f) => match cx.find(f, &Val::str("skip_missing"))? {
             Some(v) => cx.truth(&v)?,
@@ -215,6 +239,11 @@ fn subelements(cx: &mut Cx<'_>, terms: Vec<Val>, _: Args) -> Res<Vec<Val>> {
         None => false,
     };
     let path = cx.text(path)?;
+    if let (Val::Dict(_), Some(skipped)) = (list, cx.find(list, &Val::str("skipped"))?)
+        && cx.truth(&skipped)?
+    {
+        return Ok(Vec::new());
+    }
     let elements = match list {
         Val::Dict(_) => cx.pairs(list)?.into_iter().map(|(_, v)| v).collect(),
         other => cx.items(other)?,
@@ -225,16 +254,28 @@ fn subelements(cx: &mut Cx<'_>, terms: Vec<Val>, _: Args) -> Res<Vec<Val>> {
         if !matches!(item, Val::Dict(_)) {
             return fail(format!("subelements lookup expects a dictionary, got {}", item.described()));
         }
+        if let Some(skipped) = cx.find(&item, &Val::str("skipped"))?
+            && cx.truth(&skipped)?
+        {
+            continue;
+        }
         let mut v = item.clone();
-        for step in &steps {
+        for (i, step) in steps.iter().enumerate() {
             v = match cx.find(&v, &Val::str(step))? {
                 Some(v) => v,
                 None if skip => continue 'items,
                 None => return fail(format!("could not find '{step}' key in iterated item")),
             };
+            let last = i + 1 == steps.len();
+            if !last && !matches!(v, Val::Dict(_)) {
+                if skip {
+                    continue 'items;
+                }
+                return fail(format!("the key {step} should point to a dictionary, got {}", v.described()));
+            }
         }
         if !matches!(v, Val::List(_)) {
-            return fail(format!("the key '{path}' should point to a list"));
+            return fail(format!("the key {path} should point to a list, got {}", v.described()));
         }
         // What is looped over stands apart; the item comes without it.
         let mut rest = cx.map(&item)?;
