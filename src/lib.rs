@@ -3,6 +3,7 @@
 //! The rooms in floor order; imports point down only.
 
 // 1
+pub mod http; // requests to web servers
 pub mod model; // what the user wrote and what happened
 
 // 2: each knows the model, and the contracts

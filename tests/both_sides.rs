@@ -175,3 +175,97 @@ fn own_modules_are_found_in_order_or_refused_by_name() {
         "{said}"
     );
 }
+
+/// A web server with these answers, one after another; what it was asked.
+fn server(answers: &[(&str, &str, &str)]) -> (String, std::thread::JoinHandle<Vec<String>>) {
+    use std::io::{BufRead, BufReader, Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = format!("http://{}", listener.local_addr().unwrap());
+    let answers: Vec<String> = answers
+        .iter()
+        .map(|(status, head, body)| {
+            format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n{head}\r\n{body}", body.len())
+        })
+        .collect();
+    let asked = std::thread::spawn(move || {
+        let mut asked = Vec::new();
+        for answer in answers {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).unwrap() > 0 {}
+            let length = head
+                .to_lowercase()
+                .split("content-length: ")
+                .nth(1)
+                .map(|r| r.lines().next().unwrap().parse().unwrap());
+            let mut body = vec![0; length.unwrap_or(0)];
+            reader.read_exact(&mut body).unwrap();
+            asked.push(format!("{head}{}", String::from_utf8_lossy(&body)));
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+        asked
+    });
+    (at, asked)
+}
+
+#[test]
+fn a_file_from_a_server() {
+    let place = Place::new();
+    let ok = ("200 OK", "", "content\n");
+    let (at, asked) = server(&[ok, ("304 Not Modified", "", ""), ("404 Not Found", "", ""), ok]);
+    let dest = place.at("got").display().to_string();
+    // SHA-256 of the content.
+    let sum = "434728a410a78f56fc1b5899c3593436e61ab0c731e9072d95e96db290205e53";
+    let tasks = format!(
+        "- get_url: {{url: {at}/f, dest: {dest}, mode: '0600', checksum: 'sha256:{sum}'}}\n  register: r\n\
+         - assert: {{that: [r is changed, r.status_code == 200, \"r.mode == '0600'\", \"r.msg == 'OK (8 bytes)'\"]}}\n\
+         - get_url: {{url: {at}/f, dest: {dest}}}\n  register: r\n- assert: {{that: [r is not changed, r.status_code == 304]}}\n\
+         - get_url: {{url: {at}/f, dest: {dest}, checksum: 'sha256:{sum}'}}\n  register: r\n\
+         - assert: {{that: [r is not changed, \"r.msg == 'file already exists'\"]}}\n\
+         - get_url: {{url: {at}/f, dest: {dest}, force: true}}\n  register: r\n  ignore_errors: true\n\
+         - assert: {{that: [r is failed, \"r.msg == 'Request failed'\", \"r.response == 'HTTP Error 404: Not Found'\"]}}\n\
+         - get_url: {{url: {at}/f, dest: {dest}, checksum: 'sha256:00'}}\n  register: r\n  ignore_errors: true\n\
+         - assert: {{that: [r is failed, \"'did not match 00; it was {sum}' in r.msg\"]}}\n"
+    );
+    place.tasks(&tasks, &[], 0);
+    assert!(asked.join().unwrap()[1].to_lowercase().contains("if-modified-since: "));
+    assert_eq!(fs::read_to_string(dest).unwrap(), "content\n");
+}
+
+#[test]
+fn a_server_is_asked() {
+    let place = Place::new();
+    place.write("files/up.txt", "sent");
+    let json =
+        ("200 OK", "Content-Type: application/json\r\nX-My-Head: yes\r\nSet-Cookie: a=b; path=/\r\n", "{\"x\": [1]}");
+    let (at, asked) = server(&[
+        json,
+        ("201 Created", "", ""),
+        ("200 OK", "", ""),
+        ("200 OK", "", ""),
+        ("500 Broken", "", "oh"),
+        ("200 OK", "", "one\ntwo\n"),
+    ]);
+    let tasks = format!(
+        "- uri: {{url: {at}/j, return_content: true, headers: {{X-Token: t}}}}\n  register: r\n\
+         - assert: {{that: [r is not changed, r.status == 200, 'r.json.x == [1]', \"r.x_my_head == 'yes'\", \"r.cookies == {{'a': 'b'}}\"]}}\n\
+         - uri: {{url: {at}/p, method: POST, body: {{k: [v]}}, body_format: json, status_code: [200, 201]}}\n\
+         - uri: {{url: {at}/m, method: PUT, body: {{f: {{filename: up.txt, multipart_encoding: 7or8bit}}}}, body_format: form-multipart}}\n\
+         - uri: {{url: {at}/s, method: PUT, src: up.txt}}\n\
+         - uri: {{url: {at}/e}}\n  register: r\n  ignore_errors: true\n\
+         - assert: {{that: [r is failed, \"r.msg.startswith('Status code was 500 and not [200]: HTTP Error 500')\"]}}\n\
+         - assert: {{that: [\"lookup('url', '{at}/l', wantlist=true) == ['one', 'two']\"]}}\n"
+    );
+    place.tasks(&tasks, &[], 0);
+    let asked = asked.join().unwrap();
+    assert!(asked[0].starts_with("GET /j ") && asked[0].to_lowercase().contains("x-token: t"), "{asked:?}");
+    assert!(
+        asked[1].ends_with("{\"k\":[\"v\"]}") && asked[1].to_lowercase().contains("content-type: application/json"),
+        "{asked:?}"
+    );
+    assert!(asked[2].contains("filename=\"up.txt\"") && asked[2].contains("\r\n\r\nsent\r\n"), "{asked:?}");
+    assert!(asked[3].ends_with("\r\n\r\nsent"), "{asked:?}");
+    let said = place.tasks("- uri: {url: 'http://127.0.0.1:9/', method: DELETE}\n", &["--check"], 0);
+    assert!(said.contains("not knowable") || said.contains("skipping"), "{said}");
+}

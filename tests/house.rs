@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 /// The floors, from the ground; rooms of one floor may use one another only as noted.
 const FLOORS: &[(&str, u32)] = &[
     ("model", 1),
+    ("http", 1),
     ("action", 2),
     ("parse", 2),
     ("vars", 2),
@@ -23,6 +24,7 @@ const FLOORS: &[(&str, u32)] = &[
 /// Within a floor: everyone may use the contracts; reports tell journals again; StarlingX migrates hieradata; the modules'
 /// shared pieces serve StarlingX's; a link starts agents.
 const BESIDE: &[(&str, &str)] = &[
+    ("http", "model"),
     ("journal", "action"),
     ("vars", "action"),
     ("parse", "action"),

@@ -15,6 +15,17 @@ pub struct Command {
     pub stdin: Option<Vec<u8>>,
     /// Given up after this time, its whole process group ended; none: the call's own deadline applies.
     pub timeout: Option<Duration>,
+    /// Run it at a terminal of its own, and answer there; `timeout` is then for each question.
+    pub terminal: Option<Dialogue>,
+}
+
+/// What is answered at a terminal.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Dialogue {
+    /// Regular expressions of what it asks, each with what is typed: one text each time, or one after another.
+    pub answers: Vec<(String, Vec<String>)>,
+    /// Whether the terminal shows what is typed.
+    pub echo: bool,
 }
 
 impl Command {

@@ -24,6 +24,9 @@ pub trait Action: 'static {
     const FREE_FORM: Option<&'static str> = None;
     /// Whether it may change a host or the world outside: the journal then knows of it before it begins.
     const MAY_CHANGE: bool = true;
+    /// Whether it only reads variables or files of this machine, or makes variables of them: its result directly before a
+    /// failure is made anew when the run is resumed.
+    const ONLY_LOOKS: bool = false;
     /// Names that are no argument of its own are taken too (`set_fact`): they come in `extra`.
     const OPEN: bool = false;
     type Args: Arguments + Send;
@@ -131,6 +134,7 @@ pub struct ActionEntry {
     pub example: &'static str,
     pub free_form: Option<&'static str>,
     pub may_change: bool,
+    pub only_looks: bool,
     pub open: bool,
     pub args: fn() -> Vec<ArgSpec>,
     pub rules: fn() -> &'static [Rule],
@@ -147,6 +151,7 @@ impl ActionEntry {
             example: A::EXAMPLE,
             free_form: A::FREE_FORM,
             may_change: A::MAY_CHANGE,
+            only_looks: A::ONLY_LOOKS,
             open: A::OPEN,
             args: A::Args::specs,
             rules: A::Args::rules,

@@ -70,6 +70,9 @@ pub trait Act: Look {
     fn run(&mut self, command: &Command) -> Result<Output, HostError>;
     /// Runs a program whose effects are known: a check run records them and answers with an empty success.
     fn run_expecting(&mut self, command: &Command, effects: &[Effect]) -> Result<Output, HostError>;
+    /// Said before something is changed that is no part of a host: what a server is told. A check run cannot know what
+    /// comes of it: [`HostError::NotKnowable`], with `what` as its words.
+    fn outside(&mut self, what: &str) -> Result<(), HostError>;
     /// The same traits as a reader only.
     fn as_look(&mut self) -> &mut dyn Look;
 }

@@ -21,6 +21,8 @@ pub trait Module: 'static {
     /// Seconds within which the host is back, for a module that takes its host down (a reboot, a reinstall): so long a link that
     /// is lost meanwhile is waited for, and a host that comes back with another host key is its success.
     const LOSES_HOST: Option<u64> = None;
+    /// Whether it only ever looks: what it found directly before a failure is looked at anew when the run is resumed.
+    const ONLY_LOOKS: bool = false;
     type Args: Arguments;
 
     /// Looks, decides, acts, and says what came of it. Works the same on the real host and on a preview.
@@ -82,6 +84,7 @@ pub struct Entry {
     pub example: &'static str,
     pub free_form: Option<&'static str>,
     pub loses_host: Option<u64>,
+    pub only_looks: bool,
     pub args: fn() -> Vec<ArgSpec>,
     pub rules: fn() -> &'static [Rule],
     /// Runs it; wrong arguments become a failed outcome, except that `NeedBlob` is passed up.
@@ -99,6 +102,7 @@ impl Entry {
             example: M::EXAMPLE,
             free_form: M::FREE_FORM,
             loses_host: M::LOSES_HOST,
+            only_looks: M::ONLY_LOOKS,
             args: M::Args::specs,
             rules: M::Args::rules,
             run: |args, host| match M::Args::from_dict(args) {

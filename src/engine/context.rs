@@ -437,7 +437,7 @@ pub struct ActionContext<'a> {
 
 impl<'a> ActionContext<'a> {
     pub fn new(caller: Caller<'a>, action: &ActionEntry, args: Dict) -> ActionContext<'a> {
-        let recovery = caller.step.run.recovery_of(action);
+        let recovery = caller.step.run.recovery_of(action, &args);
         ActionContext { caller, consequences: Vec::new(), verbose: false, args, recovery }
     }
 

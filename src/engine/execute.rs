@@ -121,7 +121,7 @@ async fn run_action(
     }
     let mut context = ActionContext::new(caller, action, args.clone());
     if action.may_change && !context.caller.check {
-        context.caller.start(step.run.recovery_of(action)).await?;
+        context.caller.start(step.run.recovery_of(action, &args)).await?;
     }
     let result = (action.run)(args, &mut context).await;
     let consequences = std::mem::take(&mut context.consequences);

@@ -19,6 +19,7 @@ use crate::journal::writer::Writer;
 use crate::model::event::{self, Stamped, StepRef};
 use crate::model::outcome::{Consequence, Outcome, Status};
 use crate::model::value::Value;
+use crate::plan::TaskPlan;
 
 use super::out::now;
 use super::run::{Halt, Run};
@@ -162,7 +163,7 @@ impl Recorder {
     }
 
     /// Puts a step's end on record. It is durable before the next step begins, as that waits for its own record.
-    pub fn finish(&self, place: &StepPlace, fingerprint: &str, finished: &Finished, shown: Shown) {
+    pub fn finish(&self, place: &StepPlace, step: &TaskPlan, finished: &Finished, shown: Shown) {
         let key = place.key();
         let attempt = self.begun.lock().ok().and_then(|mut b| b.remove(&key));
         let mut outcome = finished.outcome.clone();
@@ -170,7 +171,9 @@ impl Recorder {
             outcome.data.insert("_ignored".into(), true.into());
         }
         let answer = Answer { outcome, consequences: finished.consequences.clone(), notified: finished.notify.clone() };
-        let record = FinishedRecord::new(key, attempt, fingerprint, now(), answer).shown(shown);
+        let looked = step.kind.only_looks() && !finished.outcome.changed && finished.notify.is_empty();
+        let mut record = FinishedRecord::new(key, attempt, &step.fingerprint, now(), answer).shown(shown);
+        record.looked = looked;
         self.note(Body::Finished(Box::new(record)));
         let held = self.held.lock().ok().and_then(|mut h| h.remove(&place.key()));
         if let (Some(held), Ok(mut over)) = (held, self.handed_over.lock()) {
@@ -244,8 +247,24 @@ fn is_bad(status: &Status) -> bool {
     matches!(status, Status::Failed | Status::Unreachable)
 }
 
-/// For each host that was lost and not won back, the number of the record at which that was.
+/// For each host that was lost and not won back, the number of the record from which on its steps are done anew: that of the
+/// failure, or of the first step before it since when nothing was done but looked. What was seen then need not be so now.
 fn lost(earlier: &Recovered) -> HashMap<String, u64> {
+    let mut lost = lost_at(earlier);
+    for (host, at) in &mut lost {
+        let of_host = |key: &StepKey| key.place().is_some_and(|p| p.host == *host);
+        let mut before: Vec<&Done> =
+            earlier.finished.iter().filter(|(k, d)| d.number < *at && of_host(k)).map(|(_, d)| d).collect();
+        before.sort_unstable_by_key(|d| std::cmp::Reverse(d.number));
+        if let Some(first) = before.iter().take_while(|d| d.looked).last() {
+            *at = first.number;
+        }
+    }
+    lost
+}
+
+/// For each host that was lost and not won back, the number of the record at which that was.
+fn lost_at(earlier: &Recovered) -> HashMap<String, u64> {
     let mut lost: HashMap<String, u64> = HashMap::new();
     for (key, _) in earlier.decided.keys().filter(|(_, what)| what == LOST) {
         if let (Some(place), Some(done)) = (key.place(), earlier.done(key))

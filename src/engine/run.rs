@@ -554,9 +554,13 @@ impl Run {
 
     /// What becomes of an action whose end is not known: those that only ask or wait are run again; what they call on the
     /// host is settled call by call.
-    pub fn recovery_of(&self, action: &ActionEntry) -> Recovery {
+    pub fn recovery_of(&self, action: &ActionEntry, args: &Dict) -> Recovery {
         match action.names[0] {
-            "_own" | "script" | "raw" | "reboot" => Recovery::Ask,
+            "_own" | "raw" | "reboot" => Recovery::Ask,
+            // Their far side knows by the arguments.
+            name @ ("script" | "uri") => {
+                self.compiler.modules.module(name).map_or(Recovery::Ask, |m| (m.recovery)(args))
+            }
             _ => Recovery::Again,
         }
     }

@@ -14,7 +14,7 @@ use super::run::{Halt, Run};
 use super::scope::TaskScope;
 use crate::journal::record::Shown as Marks;
 use crate::model::event::{Event, Item, Shown, StepRef};
-use crate::model::outcome::{Consequence, Diff, Outcome, Status};
+use crate::model::outcome::{Consequence, Outcome, Status};
 use crate::model::value::Value;
 use crate::plan::TaskPlan;
 use crate::vars::template::TemplateError;
@@ -96,12 +96,7 @@ impl<'a> Step<'a> {
         let notify = if outcome.changed && outcome.status == Status::Ok { self.notified(&scope) } else { Vec::new() };
         let finished = Finished { outcome, ignored, consequences, notify, looped };
         let result = self.shown(&finished.outcome, &scope, began.elapsed());
-        self.run.record.finish(
-            &self.place(None),
-            &self.task.fingerprint,
-            &finished,
-            marks(&result, finished.ignored, None),
-        );
+        self.run.record.finish(&self.place(None), self.task, &finished, marks(&result, finished.ignored, None));
         self.keep(&finished);
         self.tell(&finished, result);
         Ok(self.ended(finished, false))
@@ -187,7 +182,7 @@ impl<'a> Step<'a> {
                         Finished { outcome, ignored: false, consequences: follows, notify: Vec::new(), looped: false };
                     let result = self.shown(&finished.outcome, scope, began.elapsed());
                     let marks = marks(&result, false, Some(shown.clone()));
-                    self.run.record.finish(&place, &self.task.fingerprint, &finished, marks);
+                    self.run.record.finish(&place, self.task, &finished, marks);
                     (finished.outcome, finished.consequences, false)
                 }
             };
@@ -256,7 +251,7 @@ impl<'a> Step<'a> {
         loop {
             let mut done = execute::execute(self, scope, item).await?;
             if !done.outcome.diff.is_empty() && self.wants_diff(scope) {
-                let diff = done.outcome.diff.iter().map(difference).collect::<Value>();
+                let diff = done.outcome.diff_value();
                 done.outcome.data.insert("diff".into(), diff);
             }
             if retrying {
@@ -433,17 +428,6 @@ impl<'a> Step<'a> {
         let stamped = self.run.out.tell(event);
         self.run.record.event(stamped);
     }
-}
-
-/// A difference as registered variables have it.
-fn difference(diff: &Diff) -> Value {
-    Value::dict(match diff {
-        Diff::Text { before_name, after_name, before, after } => crate::dict! {
-            "before" => before.as_str(), "after" => after.as_str(),
-            "before_header" => before_name.as_str(), "after_header" => after_name.as_str(),
-        },
-        Diff::Prepared(text) => crate::dict! {"prepared" => text.as_str()},
-    })
 }
 
 /// How a result was shown, for the journal.

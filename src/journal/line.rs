@@ -199,6 +199,7 @@ fn guarded_result(f: &Finished, mask: &Mask, sealer: &Sealer) -> Finished {
         at: f.at,
         status,
         changed: f.changed,
+        looked: f.looked,
         shown,
         answer,
     }

@@ -10,6 +10,9 @@ use chacha20poly1305::aead::array::Array;
 use chacha20poly1305::aead::{Generate, array::sizes::U2};
 use chrono::{Local, TimeZone};
 
+use super::read::Reader;
+use super::record::Body;
+
 /// The folder of this program's state: journals below `runs/`, and the key that opens what they seal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateDir(PathBuf);
@@ -88,8 +91,8 @@ impl StateDir {
                 runs.push(Run { id: id.to_owned(), journal: journal.clone() });
             }
         }
-        // Names begin with the time, so this is the order in which they began.
-        runs.sort_by(|a, b| a.id.cmp(&b.id));
+        // Names begin with the minute, by local time; the journal's first record knows better.
+        runs.sort_by_cached_key(|r| (began(&r.journal).unwrap_or(0), r.id.clone()));
         Ok(runs)
     }
 
@@ -113,6 +116,14 @@ impl StateDir {
             1 => Ok(runs.remove(0)),
             _ => Err(FindError::Several { name: name.to_owned(), runs: runs.into_iter().map(|r| r.id).collect() }),
         }
+    }
+}
+
+/// When a run began, by the first record of its journal; none if that cannot be read.
+fn began(journal: &Path) -> Option<u64> {
+    match Reader::open(journal).ok()?.next()?.ok()?.body {
+        Body::Header(header) => Some(header.part.at),
+        _ => None,
     }
 }
 

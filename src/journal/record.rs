@@ -114,6 +114,9 @@ pub struct Finished {
     pub status: Status,
     #[serde(default, skip_serializing_if = "is_default")]
     pub changed: bool,
+    /// It only looked, and may be looked at anew.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub looked: bool,
     #[serde(default, skip_serializing_if = "is_default")]
     pub shown: Shown,
     pub answer: Kept<Answer>,
@@ -235,6 +238,7 @@ impl Finished {
             at,
             status: answer.outcome.status.clone(),
             changed: answer.outcome.changed,
+            looked: false,
             shown: Shown::default(),
             answer: Kept::Clear(answer),
         }

@@ -52,6 +52,8 @@ pub struct Done {
     pub fingerprint: Arc<str>,
     pub status: Status,
     pub changed: bool,
+    /// Nothing was done: it only looked, or was skipped.
+    pub looked: bool,
 }
 
 impl Recovered {
@@ -86,6 +88,7 @@ impl Recovered {
                     place,
                     attempt: f.attempt,
                     fingerprint: f.fingerprint.into(),
+                    looked: f.looked || f.status == Status::Skipped,
                     status: f.status,
                     changed: f.changed,
                 };

@@ -97,6 +97,23 @@ impl Outcome {
         self
     }
 
+    /// The differences as a registered variable shows them: a mapping, or several in a list.
+    pub fn diff_value(&self) -> Value {
+        let one = |diff: &Diff| match diff {
+            Diff::Text { before_name, after_name, before, after } => Value::dict(dict! {
+                "before_header" => before_name.as_str(),
+                "after_header" => after_name.as_str(),
+                "before" => before.as_str(),
+                "after" => after.as_str(),
+            }),
+            Diff::Prepared(text) => Value::dict(dict! {"prepared" => text.as_str()}),
+        };
+        match self.diff.as_slice() {
+            [only] => one(only),
+            several => several.iter().map(one).collect(),
+        }
+    }
+
     /// With every known secret masked.
     pub fn masked(&self, mask: &Mask) -> Outcome {
         if mask.is_empty() {

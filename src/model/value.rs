@@ -349,6 +349,7 @@ from! {
     bool => Value::Bool,
     i64 => Value::Int,
     i32 => |v| Value::Int(i64::from(v)),
+    u16 => |v| Value::Int(i64::from(v)),
     u32 => |v| Value::Int(i64::from(v)),
     u64 => |v| i64::try_from(v).map_or(Value::Float(v as f64), Value::Int),
     usize => |v| Value::Int(v as i64),

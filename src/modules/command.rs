@@ -1,6 +1,6 @@
 //! `command` and `shell`: run a program, or a line in a shell.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{paths, shell_words};
 use crate::action::command::Command as Program;
@@ -111,7 +111,7 @@ fn run(args: Args, shell: bool, host: &mut dyn Act) -> Result<Outcome, Failure> 
         o.with("cmd", shown.clone())
     };
     let dir = args.chdir.as_deref().map(|d| paths::expand(host.as_look(), d)).transpose()?;
-    if let Some(why) = not_needed(&args, dir.as_deref(), host.as_look())? {
+    if let Some(why) = not_needed(args.creates.as_deref(), args.removes.as_deref(), dir.as_deref(), host.as_look())? {
         let (msg, said) = why;
         let outcome = base(Outcome::ok().msg(msg));
         return Ok(output_values(outcome, 0, said, String::new())
@@ -125,7 +125,7 @@ fn run(args: Args, shell: bool, host: &mut dyn Act) -> Result<Outcome, Failure> 
         format!("{text}{newline}").into_bytes()
     });
     command.dir = dir;
-    let start = jiff::Zoned::now();
+    let clock = Clock::start();
     let output = match host.run(&command) {
         Ok(output) => output,
         // It would run, that much is known.
@@ -135,18 +135,14 @@ fn run(args: Args, shell: bool, host: &mut dyn Act) -> Result<Outcome, Failure> 
         }
         Err(e) => return Err(not_run(e, &command, base(Outcome::failed("")))),
     };
-    let end = jiff::Zoned::now();
     let strip = |text: String| {
         if args.strip_empty_ends { text.trim_end_matches(['\r', '\n']).to_owned() } else { text }
     };
-    let mut outcome = base(Outcome::changed(true));
+    let mut outcome = clock.stamp(base(Outcome::changed(true)));
     if output.cut {
         outcome.warnings.push("the output was longer than is kept; its end was cut off".into());
     }
-    outcome = output_values(outcome, output.rc, strip(output.text()), strip(output.error_text()))
-        .with("start", python_time(&start))
-        .with("end", python_time(&end))
-        .with("delta", python_delta(start.duration_until(&end).unsigned_abs()));
+    outcome = output_values(outcome, output.rc, strip(output.text()), strip(output.error_text()));
     if output.rc != 0 {
         outcome.status = Status::Failed;
         return Err(Failure::Failed(Box::new(outcome.msg("non-zero return code"))));
@@ -202,28 +198,29 @@ fn expand_word(host: &mut dyn Look, word: &str) -> Result<String, HostError> {
 }
 
 /// Why nothing needs to run, as message and as what stands in stdout.
-fn not_needed(
-    args: &Args,
-    dir: Option<&std::path::Path>,
+pub fn not_needed(
+    creates: Option<&Path>,
+    removes: Option<&Path>,
+    dir: Option<&Path>,
     host: &mut dyn Look,
 ) -> Result<Option<(String, String)>, HostError> {
-    let mut exists = |written: &PathBuf| {
+    let mut exists = |written: &Path| {
         let path = match dir {
             Some(dir) if written.is_relative() && !written.starts_with("~") => dir.join(written),
             _ => paths::expand(host, written)?,
         };
         Ok::<_, HostError>(!paths::glob(host, &path)?.is_empty())
     };
-    let said = |written: &PathBuf, is: &str| {
+    let said = |written: &Path, is: &str| {
         let path = written.display();
         (format!("Did not run command since '{path}' {is}"), format!("skipped, since {path} {is}"))
     };
-    if let Some(created) = &args.creates
+    if let Some(created) = creates
         && exists(created)?
     {
         return Ok(Some(said(created, "exists")));
     }
-    if let Some(removed) = &args.removes
+    if let Some(removed) = removes
         && !exists(removed)?
     {
         return Ok(Some(said(removed, "does not exist")));
@@ -275,6 +272,24 @@ pub fn split_lines(text: &str) -> Value {
         lines.push(Value::str(rest));
     }
     Value::list(lines)
+}
+
+/// When a program began.
+pub struct Clock(jiff::Zoned);
+
+impl Clock {
+    pub fn start() -> Clock {
+        Clock(jiff::Zoned::now())
+    }
+
+    /// `start`, `end` and `delta` of a program that has ended now.
+    pub fn stamp(&self, outcome: Outcome) -> Outcome {
+        let end = jiff::Zoned::now();
+        outcome
+            .with("start", python_time(&self.0))
+            .with("end", python_time(&end))
+            .with("delta", python_delta(self.0.duration_until(&end).unsigned_abs()))
+    }
 }
 
 /// A time as Python's `str(datetime)` prints it.

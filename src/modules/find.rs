@@ -83,6 +83,7 @@ impl Module for Find {
         ("skipped_paths", "What could not be searched, and why"),
     ];
     const EXAMPLE: &'static str = "- find:\n    paths: /var/log\n    patterns: '*.old'\n    age: 1w\n  register: old\n";
+    const ONLY_LOOKS: bool = true;
     type Args = Args;
 
     fn run(args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {

@@ -32,6 +32,7 @@ impl Module for Getent {
         &[("ansible_facts", "`getent_DATABASE`: the entries by their key, each a list of its other fields")];
     const EXAMPLE: &'static str =
         "- getent:\n    database: passwd\n    key: root\n- debug:\n    var: ansible_facts.getent_passwd\n";
+    const ONLY_LOOKS: bool = true;
     type Args = Args;
 
     fn run(args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {

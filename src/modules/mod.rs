@@ -8,10 +8,12 @@ pub mod blockinfile;
 pub mod command;
 pub mod copy;
 pub mod digest;
+pub mod expect;
 pub mod file;
 pub mod file_args;
 pub mod file_content;
 pub mod find;
+pub mod get_url;
 pub mod getent;
 pub mod group;
 pub mod host;
@@ -20,6 +22,7 @@ pub mod ini_file;
 pub mod known_hosts;
 pub mod lineinfile;
 pub mod mount;
+mod multipart;
 pub mod own;
 pub mod package;
 pub mod paths;
@@ -37,8 +40,10 @@ pub mod sysctl;
 pub mod systemd;
 pub mod tempfile;
 pub mod unarchive;
+pub mod uri;
 pub mod user;
 pub mod wait_for;
+pub mod web_args;
 
 use crate::action::module::Entry;
 
@@ -50,8 +55,10 @@ pub const ALL: &[Entry] = &[
     Entry::of::<command::Command>(),
     Entry::of::<command::Shell>(),
     Entry::of::<copy::Copy>(),
+    Entry::of::<expect::Expect>(),
     Entry::of::<file::File>(),
     Entry::of::<find::Find>(),
+    Entry::of::<get_url::GetUrl>(),
     Entry::of::<getent::Getent>(),
     Entry::of::<group::Group>(),
     Entry::of::<hostname::Hostname>(),
@@ -76,6 +83,7 @@ pub const ALL: &[Entry] = &[
     Entry::of::<systemd::Systemd>(),
     Entry::of::<tempfile::TempFile>(),
     Entry::of::<unarchive::Unarchive>(),
+    Entry::of::<uri::Uri>(),
     Entry::of::<user::User>(),
     Entry::of::<wait_for::WaitFor>(),
 ];

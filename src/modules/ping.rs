@@ -20,6 +20,7 @@ impl Module for Ping {
     const DOC: &'static str = "Answers `pong`: the host is reached, the login works, and the agent runs.";
     const RETURNS: &'static [(&'static str, &'static str)] = &[("ping", "What was asked for in `data`")];
     const EXAMPLE: &'static str = "- ping:\n";
+    const ONLY_LOOKS: bool = true;
     type Args = Args;
 
     fn run(args: Args, _host: &mut dyn Act) -> Result<Outcome, Failure> {

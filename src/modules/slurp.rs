@@ -29,6 +29,7 @@ impl Module for Slurp {
     const RETURNS: &'static [(&'static str, &'static str)] =
         &[("content", "The content in Base64"), ("encoding", "`base64`"), ("source", "The file's path")];
     const EXAMPLE: &'static str = "- slurp:\n    src: /proc/mounts\n  register: mounts\n- debug:\n    msg: \"{{ mounts.content | b64decode }}\"\n";
+    const ONLY_LOOKS: bool = true;
     type Args = Args;
 
     fn run(args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {

@@ -41,6 +41,7 @@ impl Module for Stat {
     )];
     const EXAMPLE: &'static str = "- stat:\n    path: /etc/foo.conf\n  register: st\n- fail:\n    msg: it is not ours\n  when: st.stat.pw_name != 'root'\n";
     const FREE_FORM: Option<&'static str> = None;
+    const ONLY_LOOKS: bool = true;
     type Args = Args;
 
     fn run(args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {

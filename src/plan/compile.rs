@@ -601,4 +601,14 @@ impl Kind {
             Kind::IncludeTasks | Kind::IncludeRole | Kind::Meta => false,
         }
     }
+
+    /// Whether a step of this kind only looks, or only works on the run's own variables.
+    pub fn only_looks(&self) -> bool {
+        match self {
+            Kind::Module(module) => module.only_looks,
+            Kind::Action(action) => action.only_looks,
+            Kind::IncludeTasks | Kind::IncludeRole => true,
+            Kind::Meta | Kind::Templated | Kind::Own(_) => false,
+        }
+    }
 }

@@ -41,6 +41,7 @@ impl Module for Alarms {
     ];
     const EXAMPLE: &'static str =
         "- name: no new alarms\n  stx_alarms:\n    state: gate\n    baseline: \"{{ baseline.alarms }}\"";
+    const ONLY_LOOKS: bool = true;
     type Args = Args;
 
     fn run(args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {

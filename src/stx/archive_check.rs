@@ -1,6 +1,6 @@
 //! `stx_archive`: an archive of upgrade-start examined wherever it lies, before anything depends on it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::action::host::Act;
 use crate::action::module::{Failure, Module};
@@ -10,6 +10,7 @@ use crate::model::value::Value;
 
 use super::advice::Advice;
 use super::archive::{self, Bad, Found, Index, Supposed};
+use super::platform::{CEPH_CONFIGURED, CONFIGURED};
 
 crate::choices! {
     pub enum Kind { Data = "data", Images = "images" }
@@ -49,10 +50,12 @@ impl Module for ArchiveCheck {
         ("from_release", "the release that made it"),
         ("to_release", "the release it was made for"),
         ("entries", "how many"),
+        ("ceph", "whether the system that made it has a Ceph backend"),
         ("empty", "an archive of images from a system without any"),
     ];
     const EXAMPLE: &'static str =
         "- name: the data file on the USB stick\n  stx_archive:\n    path: /media/usb\n    to_release: '21.12'";
+    const ONLY_LOOKS: bool = true;
     type Args = Args;
 
     fn run(args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {
@@ -72,7 +75,19 @@ impl Module for ArchiveCheck {
         if name.ends_with(".zero") {
             return Ok(outcome(&Index { path, ..Index::default() }, &name, true));
         }
-        let index = archive::read(host, &path, args.system_uuid.as_deref()).map_err(advised)?;
+        let index = match archive::read(host, &path, args.system_uuid.as_deref()) {
+            Ok(index) => index,
+            // There is no better copy of what the platform has just made.
+            Err(bad @ (Bad::Empty(_) | Bad::Damaged { .. }))
+                if path.starts_with(archive::BACKUP_DIR) && host.stat(Path::new(CONFIGURED), true)?.is_some() =>
+            {
+                return Err(Advice::failed(bad.to_string())
+                    .safe("yes: the host was not wiped")
+                    .next("only upgrade-start makes it: `stx-upgrade play abort.yml`, then `stx-upgrade play upgrade.yml`")
+                    .into());
+            }
+            Err(bad) => return Err(advised(bad)),
+        };
         if args.kind == Kind::Data {
             complete(&index)?;
             let named = args.system_uuid.as_ref().is_none_or(|uuid| name.contains(uuid.as_str()));
@@ -193,7 +208,7 @@ fn outcome(index: &Index, name: &str, empty: bool) -> Outcome {
     outcome.data = dict! {
         "path" => index.path.display().to_string(), "name" => name, "size" => index.size, "unpacked" => index.unpacked,
         "sha256" => index.sha256.as_str(), "from_release" => index.from.as_deref(), "to_release" => index.to.as_deref(),
-        "entries" => index.members.len(), "empty" => empty,
+        "entries" => index.members.len(), "empty" => empty, "ceph" => index.holds(CEPH_CONFIGURED),
     };
     outcome
 }
@@ -215,7 +230,7 @@ fn as_supposed(supposed: &Supposed) -> Outcome {
     outcome.data = dict! {
         "path" => supposed.path.display().to_string(), "name" => name, "size" => 0u64, "unpacked" => 0u64,
         "sha256" => Value::Null, "from_release" => supposed.from.as_str(), "to_release" => supposed.to.as_str(),
-        "entries" => 0u64, "empty" => false,
+        "entries" => 0u64, "empty" => false, "ceph" => false,
     };
     outcome
 }

@@ -28,6 +28,7 @@ impl Module for Certificates {
     const RETURNS: &'static [(&'static str, &'static str)] =
         &[("certificates", "type, uuid, expiry and days left of each")];
     const EXAMPLE: &'static str = "- name: certificates outlive the upgrade\n  stx_certificates:\n    days: 7";
+    const ONLY_LOOKS: bool = true;
     type Args = Args;
 
     fn run(args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {

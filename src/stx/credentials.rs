@@ -33,6 +33,7 @@ impl Module for Credentials {
     const RETURNS: &'static [(&'static str, &'static str)] = &[("tried", "which were tried")];
     const EXAMPLE: &'static str = "- name: the passwords are right\n  stx_credentials:\n    \
         sudo_password: \"{{ ansible_become_pass }}\"\n    admin_password: \"{{ admin_password }}\"\n  no_log: true";
+    const ONLY_LOOKS: bool = true;
     type Args = Args;
 
     fn run(args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {

@@ -29,6 +29,7 @@ impl Module for DiskSpace {
     const RETURNS: &'static [(&'static str, &'static str)] =
         &[("filesystems", "path, free and needed bytes of each need")];
     const EXAMPLE: &'static str = "- name: room for the archives\n  stx_disk_space:\n    needs:\n      - { path: /opt/platform-backup, mib: 10000, for: the archives }";
+    const ONLY_LOOKS: bool = true;
     type Args = Args;
 
     fn run(args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {

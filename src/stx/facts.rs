@@ -8,7 +8,7 @@ use crate::dict;
 use crate::model::outcome::Outcome;
 use crate::model::value::{Dict, Value};
 
-use super::platform::{self, CONFIGURED, OPENRC, RESTORING};
+use super::platform::{self, CEPH_CONFIGURED, CONFIGURED, OPENRC, RESTORING};
 use super::state::{Dialect, LoadState};
 
 crate::arguments! {
@@ -26,12 +26,13 @@ impl Module for Facts {
         It answers on a host that was reinstalled and not restored yet too: `stx.platform` is `bare` there.";
     const RETURNS: &'static [(&'static str, &'static str)] = &[(
         "ansible_facts.stx",
-        "platform (up, bare, restoring), installed_release, boot_id, and from a platform that is up: name, uuid, type, mode, \
+        "platform (up, bare, restoring), installed_release, boot_id, ceph (whether it is the backend), and from a platform that is up: name, uuid, type, mode, \
          software_version, dialect, hosts, loads, upgrade_state and kube_upgrade_state (`none` or the platform's word), from_release, \
          to_release (of the upgrade, else of an imported load, else of a new release in `loads_dir`), load_iso, load_sig, \
          old_loads",
     )];
     const EXAMPLE: &'static str = "- name: which system this is\n  stx_facts:";
+    const ONLY_LOOKS: bool = true;
     type Args = Args;
 
     fn run(args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {
@@ -42,6 +43,7 @@ impl Module for Facts {
         let boot_id = host.read("/proc/sys/kernel/random/boot_id".as_ref()).unwrap_or_default();
         let mut stx = dict! {
             "installed_release" => installed.clone().unwrap_or_default(),
+            "ceph" => has(host, CEPH_CONFIGURED)?,
             "boot_id" => String::from_utf8_lossy(&boot_id).trim(),
         };
         if has(host, OPENRC)? && (has(host, CONFIGURED)? || !has(host, RESTORING)?) {

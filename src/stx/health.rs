@@ -36,6 +36,7 @@ impl Module for HealthQuery {
     const RETURNS: &'static [(&'static str, &'static str)] =
         &[("checks", "name, ok and details of each check"), ("ignored", "failing checks passed over, with the reason")];
     const EXAMPLE: &'static str = "- name: fit for the upgrade\n  stx_health:\n    query: upgrade";
+    const ONLY_LOOKS: bool = true;
     type Args = Args;
 
     fn run(args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {
@@ -165,5 +166,6 @@ fn report(command: &str, seen: &Health, verdict: Verdict) -> Result<Outcome, Fai
                 .next("import the new release first (`stx_load`): without it the query tests nothing of the upgrade");
         }
     }
+    let advice = advice.next("then `stx-upgrade resume`");
     Err(advice.safe("yes: nothing was changed").with("checks", checks).with("ignored", ignored).into())
 }

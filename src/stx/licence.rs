@@ -25,6 +25,7 @@ impl Module for Licence {
         Whether it is valid for the new release is the line `License valid for upgrade` of `stx_health`.";
     const RETURNS: &'static [(&'static str, &'static str)] = &[("size", "bytes of the licence file")];
     const EXAMPLE: &'static str = "- name: a licence\n  stx_licence:";
+    const ONLY_LOOKS: bool = true;
     type Args = Args;
 
     fn run(args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {

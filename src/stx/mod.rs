@@ -46,6 +46,7 @@ pub const ALL: &[Entry] = &[
     Entry::of::<restore::etcd::Etcd>(),
     Entry::of::<restore::images::Images>(),
     Entry::of::<restore::manifest::Manifest>(),
+    Entry::of::<restore::patches::Patches>(),
     Entry::of::<restore::postgres::Postgres>(),
     Entry::of::<restore::procedure::Procedure>(),
     Entry::of::<restore::scripts::Scripts>(),

@@ -31,6 +31,7 @@ impl Module for Patch {
     const RETURNS: &'static [(&'static str, &'static str)] =
         &[("patches", "id and state of each"), ("hosts", "name and whether current")];
     const EXAMPLE: &'static str = "- name: patch current\n  stx_patch:\n    state: current";
+    const ONLY_LOOKS: bool = true;
     type Args = Args;
 
     fn run(args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {

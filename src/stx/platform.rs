@@ -27,6 +27,9 @@ pub const CONFIGURED: &str = "/etc/platform/.initial_config_complete";
 /// Stands from the begin of a restore to the unlock.
 pub const RESTORING: &str = "/etc/platform/.restore_in_progress";
 
+/// Stands where the system keeps its volumes in Ceph.
+pub const CEPH_CONFIGURED: &str = "/etc/platform/.node_ceph_configured";
+
 /// How long a first question waits for an API that is away.
 const PATIENCE: Duration = Duration::from_secs(180);
 

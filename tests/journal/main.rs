@@ -315,3 +315,16 @@ async fn a_failed_commit_reaches_all_who_wait() {
         assert!(matches!(&*error, JournalError::Gone { .. } | JournalError::Broken { .. }));
     }
 }
+
+/// Names have the minute only, by local time.
+#[test]
+fn the_last_run_is_the_one_that_began_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = stx_upgrade::journal::place::StateDir::at(dir.path());
+    for (run, at) in [("20261121-0314-zz", 1_000), ("20261121-0314-bb", 2_000)] {
+        let header = Header { run: run.into(), part: part(at), ..header() };
+        let guard = stx_upgrade::journal::log::Guard { mask: Default::default(), key: state.key() };
+        Journal::create(&state.journal(run), header, guard).unwrap();
+    }
+    assert_eq!(state.run(None).unwrap().id, "20261121-0314-bb");
+}

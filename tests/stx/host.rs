@@ -192,6 +192,10 @@ impl Act for FakeHost {
         }
         self.answer(command)
     }
+    fn outside(&mut self, what: &str) -> Result<(), HostError> {
+        panic!("outside: {what}")
+    }
+
     fn as_look(&mut self) -> &mut dyn Look {
         self
     }

@@ -28,6 +28,7 @@ impl Action for ValidateArgumentSpec {
     const EXAMPLE: &'static str =
         "- validate_argument_spec:\n    argument_spec:\n      release:\n        type: str\n        required: true\n";
     const MAY_CHANGE: bool = false;
+    const ONLY_LOOKS: bool = true;
     type Args = Args;
 
     async fn run(args: Args, _: Dict, ctx: &mut dyn Context) -> Result<Outcome, Failure> {

@@ -27,6 +27,7 @@ impl Action for Assert {
         &[("assertion", "the condition that did not hold"), ("evaluated_to", "what it gave")];
     const EXAMPLE: &'static str = "- assert:\n    that: release is version('21.05', '>=')\n    fail_msg: too old";
     const MAY_CHANGE: bool = false;
+    const ONLY_LOOKS: bool = true;
     type Args = Args;
 
     async fn run(args: Args, _: Dict, ctx: &mut dyn Context) -> Result<Outcome, Failure> {

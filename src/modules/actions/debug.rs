@@ -25,6 +25,7 @@ impl Action for Debug {
     const RETURNS: &'static [(&'static str, &'static str)] = &[("msg", "what was printed")];
     const EXAMPLE: &'static str = "- debug:\n    msg: \"release {{ release }}\"";
     const MAY_CHANGE: bool = false;
+    const ONLY_LOOKS: bool = true;
     type Args = Args;
 
     async fn run(args: Args, _: Dict, ctx: &mut dyn Context) -> Result<Outcome, Failure> {

@@ -22,6 +22,7 @@ impl Action for Fail {
     const RETURNS: &'static [(&'static str, &'static str)] = &[];
     const EXAMPLE: &'static str = "- fail:\n    msg: not on a simplex system\n  when: mode != 'simplex'";
     const MAY_CHANGE: bool = false;
+    const ONLY_LOOKS: bool = true;
     type Args = Args;
 
     async fn run(args: Args, _: Dict, _: &mut dyn Context) -> Result<Outcome, Failure> {

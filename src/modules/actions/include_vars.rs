@@ -43,6 +43,7 @@ impl Action for IncludeVars {
     const EXAMPLE: &'static str = "- include_vars: \"{{ release }}.yml\"";
     const FREE_FORM: Option<&'static str> = Some("file");
     const MAY_CHANGE: bool = false;
+    const ONLY_LOOKS: bool = true;
     type Args = Args;
 
     async fn run(args: Args, _: Dict, ctx: &mut dyn Context) -> Result<Outcome, Failure> {

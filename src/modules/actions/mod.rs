@@ -21,6 +21,7 @@ mod set_fact;
 mod set_stats;
 mod template;
 mod unarchive;
+mod uri;
 
 pub use set_fact::is_name;
 
@@ -58,4 +59,5 @@ pub const ALL: &[ActionEntry] = &[
     ActionEntry::of::<gate::StxGate>(),
     ActionEntry::of::<template::Template>(),
     ActionEntry::of::<unarchive::Unarchive>(),
+    ActionEntry::of::<uri::Uri>(),
 ];

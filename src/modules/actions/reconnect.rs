@@ -9,7 +9,7 @@ use crate::action::module::Failure;
 use crate::dict;
 use crate::model::event;
 use crate::model::outcome::{Consequence, Outcome};
-use crate::model::value::Dict;
+use crate::model::value::{Dict, Value};
 
 pub struct WaitForConnection;
 
@@ -46,6 +46,7 @@ impl Action for WaitForConnection {
             budget: Duration::from_secs(args.timeout),
             one_try: Some(Duration::from_secs(args.connect_timeout)),
             most: Duration::from_secs(args.sleep.max(1)),
+            advice: &[],
         };
         wait.for_host(ctx, false, |_| true).await?;
         Ok(Outcome::ok().with("elapsed", start.elapsed().as_secs()))
@@ -111,6 +112,7 @@ impl Action for Reboot {
             budget,
             one_try: args.connect_timeout.map(Duration::from_secs),
             most: Duration::from_secs(5),
+            advice: &[],
         };
         let boot_id = wait.for_host(ctx, false, |id| id != before).await?;
         ctx.consequence(Consequence::Reborn { boot_id, new_host_key: false });
@@ -165,6 +167,17 @@ impl Action for StxReinstalled {
             budget: Duration::from_secs(args.timeout),
             one_try: None,
             most: Duration::from_secs(5),
+            advice: &[
+                ("Cause", "the installation has not ended or failed, or the host does not get its address back"),
+                (
+                    "Safe now",
+                    "the host is out of service until it is installed; the archives that were copied off it are whole",
+                ),
+                (
+                    "Next",
+                    "its console shows where the installation stands; once ssh answers there, `stx-upgrade resume`",
+                ),
+            ],
         };
         let boot_id =
             wait.for_host(ctx, args.new_host_key, |id| !before.as_deref().is_some_and(|b| is_same_boot(id, b))).await?;
@@ -188,6 +201,8 @@ struct Waiting {
     one_try: Option<Duration>,
     /// The longest pause between tries.
     most: Duration,
+    /// Headings and texts that go with a failure.
+    advice: &'static [(&'static str, &'static str)],
 }
 
 impl Waiting {
@@ -215,7 +230,15 @@ impl Waiting {
             let elapsed = start.elapsed();
             if elapsed >= self.budget {
                 let budget = crate::action::wait::human(self.budget);
-                return Err(Failure::new(format!("{}: not seen within {budget}; last seen: {seen}", self.reason)));
+                let said = format!("{}: not seen within {budget}; last seen: {seen}", self.reason);
+                let row =
+                    |(heading, text): &(&str, &str)| [Value::str(*heading), Value::str(*text)].into_iter().collect();
+                let advice: Vec<Value> = self.advice.iter().map(row).collect();
+                let outcome = Outcome::failed(said);
+                return Err(Failure::Failed(Box::new(match advice.is_empty() {
+                    true => outcome,
+                    false => outcome.with("advice", Value::list(advice)),
+                })));
             }
             ctx.heartbeat(event::Wait {
                 reason: self.reason.clone(),

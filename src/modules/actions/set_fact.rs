@@ -20,6 +20,7 @@ impl Action for SetFact {
     const RETURNS: &'static [(&'static str, &'static str)] = &[("ansible_facts", "what was set")];
     const EXAMPLE: &'static str = "- set_fact:\n    release: \"{{ build.stdout }}\"";
     const MAY_CHANGE: bool = false;
+    const ONLY_LOOKS: bool = true;
     const OPEN: bool = true;
     type Args = Args;
 

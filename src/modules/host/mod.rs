@@ -4,6 +4,7 @@ pub mod layer;
 pub mod preview;
 mod process;
 pub mod real;
+mod terminal;
 
 use std::sync::{Arc, Mutex};
 

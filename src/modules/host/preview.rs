@@ -480,6 +480,10 @@ impl Act for Preview {
         Ok(Output { supposed: true, ..Output::default() })
     }
 
+    fn outside(&mut self, what: &str) -> Result<(), HostError> {
+        Err(HostError::NotKnowable(what.to_owned()))
+    }
+
     fn as_look(&mut self) -> &mut dyn Look {
         self
     }

@@ -1,16 +1,18 @@
 //! Runs one program on this host: in a process group of its own, fed and drained at once, bounded in time and memory.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Stdio};
+use std::path::Path;
+use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
-use nix::unistd::Pid;
+use nix::unistd::{AccessFlags, Pid, access};
 
 use crate::action::command::{Command, Output};
 use crate::action::host::HostError;
@@ -29,6 +31,10 @@ pub fn run(command: &Command, context: &CallContext) -> Result<Output, HostError
         return Err(HostError::NoProgram(String::new()));
     };
     context.check(program)?;
+    if let Some(dialogue) = &command.terminal {
+        present(program, command, context)?;
+        return super::terminal::run(command, dialogue, context);
+    }
     let mut child = start(command, program, context)?;
     let group = context.cancel.guard(child.id());
     let limit = command.timeout.unwrap_or(Duration::MAX);
@@ -44,11 +50,34 @@ pub fn run(command: &Command, context: &CallContext) -> Result<Output, HostError
         context.check(program)?;
         return Err(HostError::Deadline { what: command.argv.join(" "), after: limit });
     }
-    output.rc = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+    output.rc = code(status);
     Ok(output)
 }
 
-fn start(command: &Command, program: &str, context: &CallContext) -> Result<Child, HostError> {
+/// The exit code of a program that ended.
+pub(super) fn code(status: ExitStatus) -> i32 {
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+}
+
+/// Whether a program is there to be started by another, which would not say so.
+fn present(program: &str, command: &Command, context: &CallContext) -> Result<(), HostError> {
+    let runs = |path: &Path| access(path, AccessFlags::X_OK).is_ok() && path.is_file();
+    let set = context.env.iter().chain(&command.env).rev().find(|(n, _)| n == "PATH").map(|(_, v)| v.into());
+    let path: OsString = set.or_else(|| std::env::var_os("PATH")).unwrap_or_else(|| "/usr/bin:/bin".into());
+    let here = command.dir.as_deref().unwrap_or(Path::new(""));
+    let found = match program.contains('/') {
+        true => runs(&here.join(program)),
+        false => std::env::split_paths(&path).any(|d| runs(&d.join(program))),
+    };
+    if found { Ok(()) } else { Err(HostError::NoProgram(program.to_owned())) }
+}
+
+/// A program with its arguments, environment and directory, not yet its input and output.
+pub(super) fn starter(
+    command: &Command,
+    program: &str,
+    context: &CallContext,
+) -> Result<std::process::Command, HostError> {
     let mut starter = std::process::Command::new(program);
     starter.args(&command.argv[1..]);
     for (name, value) in context.env.iter().chain(&command.env) {
@@ -58,16 +87,26 @@ fn start(command: &Command, program: &str, context: &CallContext) -> Result<Chil
         std::fs::metadata(dir).map_err(|e| HostError::io(format!("changing to {}", dir.display()), dir, e))?;
         starter.current_dir(dir);
     }
-    let stdin = if command.stdin.is_some() { Stdio::piped() } else { Stdio::null() };
-    starter.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    starter.spawn().map_err(|e| match e.kind() {
+    Ok(starter)
+}
+
+/// What it means that a program could not be started.
+pub(super) fn not_started(program: &str, e: io::Error) -> HostError {
+    match e.kind() {
         io::ErrorKind::NotFound => HostError::NoProgram(program.to_owned()),
         io::ErrorKind::PermissionDenied => HostError::Denied { what: format!("running {program}") },
         _ => failed(program, e),
-    })
+    }
 }
 
-fn failed(program: &str, source: io::Error) -> HostError {
+fn start(command: &Command, program: &str, context: &CallContext) -> Result<Child, HostError> {
+    let mut starter = starter(command, program, context)?;
+    let stdin = if command.stdin.is_some() { Stdio::piped() } else { Stdio::null() };
+    starter.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    starter.spawn().map_err(|e| not_started(program, e))
+}
+
+pub(super) fn failed(program: &str, source: io::Error) -> HostError {
     HostError::Io { what: format!("running {program}"), source }
 }
 

@@ -330,6 +330,10 @@ impl Act for Real {
         process::run(command, &self.context)
     }
 
+    fn outside(&mut self, what: &str) -> Result<(), HostError> {
+        self.context.check(what)
+    }
+
     fn as_look(&mut self) -> &mut dyn Look {
         self
     }

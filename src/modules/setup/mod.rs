@@ -111,6 +111,7 @@ impl Module for Setup {
     const RETURNS: &'static [(&'static str, &'static str)] = &[("ansible_facts", "The facts, named `ansible_…`")];
     const EXAMPLE: &'static str =
         "- setup:\n    gather_subset: ['!all', min, network]\n    filter: ansible_default_ipv4\n";
+    const ONLY_LOOKS: bool = true;
     type Args = Args;
 
     fn run(args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {

@@ -6,6 +6,7 @@ pub mod database_sync;
 pub mod etcd;
 pub mod images;
 pub mod manifest;
+pub mod patches;
 pub mod postgres;
 pub mod procedure;
 pub mod scripts;

@@ -2,13 +2,14 @@
 
 mod files;
 mod values;
+mod web;
 
 use super::error::{TemplateError, TemplateErrorKind, fail};
 use super::jinja::eval::Cx;
 use super::jinja::tree::Lookup;
 use super::jinja::val::{Args, Res, Val};
 
-const FAMILIES: &[&[Lookup]] = &[values::ALL, files::ALL];
+const FAMILIES: &[&[Lookup]] = &[values::ALL, files::ALL, web::ALL];
 
 /// A lookup by its short or full name.
 pub(super) fn find(name: &str) -> Option<&'static Lookup> {

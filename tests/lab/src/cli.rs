@@ -1,5 +1,7 @@
 //! The operator's command line.
 
+mod reach;
+
 use crate::fabric::Places;
 use crate::server::control::{self, Request};
 use crate::system::seed::{self, Wish};
@@ -7,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use nix::sched::{CloneFlags, unshare};
 use serde_json::{Value, json};
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -27,8 +29,14 @@ struct Cli {
 enum Verb {
     /// Bring a lab up.
     Up {
-        /// simplex
+        /// simplex; duplex (a pair of All-in-one controllers); standard (with workers); storage (with storage hosts too)
         topology: String,
+        /// Workers of a standard or storage system.
+        #[arg(long, default_value_t = 2)]
+        workers: u32,
+        /// Storage hosts of a storage system, an even number.
+        #[arg(long, default_value_t = 2)]
+        storage: u32,
         /// Release that runs.
         #[arg(long, default_value = "21.05")]
         from: String,
@@ -131,9 +139,11 @@ pub fn main() -> Result<i32> {
         return crate::fabric::user::enter(places.dir.parent().unwrap_or(&places.dir));
     }
     match cli.command {
-        Verb::Up { topology, from, to, rate, sysadmin_password, admin_password } => {
-            up(&places, &cli.lab, &Wish { topology, from, to, rate, admin_password, sysadmin_password })
-        }
+        Verb::Up { topology, workers, storage, from, to, rate, sysadmin_password, admin_password } => up(
+            &places,
+            &cli.lab,
+            &Wish { topology, workers, storage, from, to, rate, admin_password, sysadmin_password },
+        ),
         Verb::Serve { dir, wish } => {
             let wish = wish_from(&serde_json::from_str(&wish)?);
             crate::server::main(dir, &wish).map(|()| 0)
@@ -142,8 +152,8 @@ pub fn main() -> Result<i32> {
         Verb::Status { json } => status(&places, json),
         Verb::Fault { what } => fault(&places, what),
         Verb::Exec { host, command } => exec(&places, host, command),
-        Verb::Inventory { host, .. } => inventory(&places, &cli.lab, host.as_deref()),
-        Verb::Connect { host, port } => connect(&places, host, port),
+        Verb::Inventory { host, .. } => reach::inventory(&places, &cli.lab, host.as_deref()),
+        Verb::Connect { host, port } => reach::connect(&places, host, port),
         Verb::Log { json } => log(&places, json),
         Verb::Reboot { host } => told(&places, &Request::Reboot { host }),
         Verb::Wipe { host, release } => told(&places, &Request::Wipe { host, release }),
@@ -192,6 +202,8 @@ fn wish_from(value: &Value) -> Wish {
     let text = |key: &str| value[key].as_str().unwrap_or_default().to_string();
     Wish {
         topology: text("topology"),
+        workers: value["workers"].as_u64().unwrap_or(2) as u32,
+        storage: value["storage"].as_u64().unwrap_or(2) as u32,
         from: text("from"),
         to: text("to"),
         rate: value["rate"].as_f64().unwrap_or(60.0),
@@ -211,9 +223,7 @@ const NEEDED: &[(&str, &str)] = &[
 ];
 
 fn up(places: &Places, name: &str, wish: &Wish) -> Result<i32> {
-    if seed::hosts_of(&wish.topology).is_none() {
-        bail!("no topology is called {:?}; this lab has: simplex", wish.topology);
-    }
+    seed::hosts_of(wish).map_err(anyhow::Error::msg)?;
     if wish.rate.is_nan() || wish.rate <= 0.0 {
         bail!("--rate must be above 0");
     }
@@ -249,7 +259,7 @@ fn up(places: &Places, name: &str, wish: &Wish) -> Result<i32> {
     unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWIPC)
         .context("cannot create namespaces on this machine (CONFIG_NAMESPACES, or a container without CAP_SYS_ADMIN)")?;
     let wish_text = json!({
-        "topology": wish.topology, "from": wish.from, "to": wish.to, "rate": wish.rate,
+        "topology": wish.topology, "workers": wish.workers, "storage": wish.storage, "from": wish.from, "to": wish.to, "rate": wish.rate,
         "admin_password": wish.admin_password, "sysadmin_password": wish.sysadmin_password,
     });
     let mut server = Command::new("/proc/self/exe")
@@ -395,80 +405,6 @@ fn exec(places: &Places, host: String, argv: Vec<String>) -> Result<i32> {
     print!("{}", done["out"].as_str().unwrap_or(""));
     eprint!("{}", done["err"].as_str().unwrap_or(""));
     Ok(done["rc"].as_i64().unwrap_or(255) as i32)
-}
-
-fn inventory(places: &Places, name: &str, host: Option<&str>) -> Result<i32> {
-    let status = control::ask(places, &Request::Status)?;
-    let program = std::env::current_exe()?.display().to_string();
-    let base = places.dir.parent().map(|dir| dir.display().to_string()).unwrap_or_default();
-    let proxy = format!(
-        "-o ProxyCommand=\"env STX_LAB_DIR={base} {program} --name {name} connect %h %p\" -o UserKnownHostsFile={} \
-         -o GlobalKnownHostsFile=/dev/null",
-        places.known_hosts().display()
-    );
-    let mut groups: std::collections::BTreeMap<String, Vec<Value>> = std::collections::BTreeMap::new();
-    let mut vars = serde_json::Map::new();
-    for h in status["hosts"].as_array().into_iter().flatten() {
-        let group = format!("{}s", h["personality"].as_str().unwrap_or("host"));
-        groups.entry(group).or_default().push(h["name"].clone());
-        vars.insert(
-            h["name"].as_str().unwrap_or_default().into(),
-            json!({
-                "ansible_host": h["address"], "ansible_user": "sysadmin",
-                "ansible_ssh_pass": status["sysadmin_password"], "ansible_become_pass": status["sysadmin_password"],
-                "ansible_ssh_common_args": proxy, "admin_password": status["admin_password"],
-            }),
-        );
-    }
-    if let Some(host) = host {
-        println!("{}", vars.get(host).cloned().unwrap_or_else(|| json!({})));
-        return Ok(0);
-    }
-    let mut out = serde_json::Map::new();
-    out.insert("_meta".into(), json!({ "hostvars": vars }));
-    out.insert("all".into(), json!({ "children": groups.keys().collect::<Vec<_>>() }));
-    for (group, hosts) in groups {
-        out.insert(group, json!({ "hosts": hosts }));
-    }
-    println!("{}", serde_json::to_string_pretty(&out)?);
-    Ok(0)
-}
-
-fn connect(places: &Places, host: String, port: u16) -> Result<i32> {
-    use std::os::unix::net::UnixStream;
-    let stream =
-        UnixStream::connect(places.control()).context("no lab is up here; start one with `stx-lab up simplex`")?;
-    writeln!(&stream, "{}", serde_json::to_string(&Request::Connect { host, port })?)?;
-    let mut line = Vec::new();
-    let mut byte = [0u8; 1];
-    while (&stream).read(&mut byte)? == 1 && byte[0] != b'\n' {
-        line.push(byte[0]);
-    }
-    let answer: Value = serde_json::from_slice(&line).context("the lab went away")?;
-    if let Some(why) = answer["error"].as_str() {
-        bail!("{why}");
-    }
-    let mut up = stream.try_clone()?;
-    std::thread::spawn(move || {
-        let _ = pour(&mut std::io::stdin().lock(), &mut up);
-        let _ = up.shutdown(std::net::Shutdown::Write);
-    });
-    let mut from = stream;
-    let _ = pour(&mut from, &mut std::io::stdout().lock());
-    Ok(0)
-}
-
-/// Copy and flush piece by piece: standard output is buffered by lines, and ssh waits for what is held back.
-fn pour(from: &mut impl Read, to: &mut impl Write) -> std::io::Result<()> {
-    let mut buffer = vec![0u8; 64 * 1024];
-    loop {
-        let n = from.read(&mut buffer)?;
-        if n == 0 {
-            return Ok(());
-        }
-        to.write_all(&buffer[..n])?;
-        to.flush()?;
-    }
 }
 
 fn log(places: &Places, as_json: bool) -> Result<i32> {

@@ -21,9 +21,12 @@ pub fn main() -> ! {
             .map_err(anyhow::Error::from)
             .and_then(|spec| fabric::boot::main(&spec)),
         Some("init") if std::process::id() == 1 => {
-            fabric::init::main(argv.get(2).map_or("", String::as_str), argv.get(3).map_or("", String::as_str))
-                .map(|()| 0)
+            let word = |i: usize| argv.get(i).map_or("", String::as_str);
+            fabric::init::main(word(2), word(3), word(4)).map(|()| 0)
         }
+        Some("activate") => host::activity::activate().map(|()| 0),
+        Some("configure") => host::activity::configure().map(|()| 0),
+        Some("deactivate") => host::activity::deactivate().map(|()| 0),
         Some("registry") => {
             host::registry::main(argv.get(2).map_or("", String::as_str), argv.get(3).map_or("", String::as_str))
                 .map(|()| 0)

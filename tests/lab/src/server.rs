@@ -20,12 +20,17 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+/// Hosts that boot at the same time when the lab comes up.
+const BOOTS_AT_ONCE: usize = 8;
+
 /// What runs.
 pub struct Lab {
     pub places: Places,
     pub machines: Machines,
     system: Mutex<System>,
     audit: Mutex<std::fs::File>,
+    /// Held while the activity moves between controllers.
+    moving: Mutex<()>,
 }
 
 /// Be the lab's server: first process of the lab's own namespaces.
@@ -44,10 +49,16 @@ pub fn main(dir: PathBuf, wish: &Wish) -> Result<()> {
     let (send, news) = channel();
     let machines = Machines::new(places.clone(), &system.topology, &system.sysadmin_password, send);
     for host in &system.hosts {
-        machines.add(&host.hostname, host.id, &host.running_release);
+        machines.add(&host.hostname, host.id, &host.personality, &host.installed_release);
     }
     let audit = std::fs::OpenOptions::new().create(true).append(true).open(places.audit())?;
-    let lab = Arc::new(Lab { places, machines, system: Mutex::new(system), audit: Mutex::new(audit) });
+    let lab = Arc::new(Lab {
+        places,
+        machines,
+        system: Mutex::new(system),
+        audit: Mutex::new(audit),
+        moving: Mutex::new(()),
+    });
     if fresh {
         lab.install()?;
     }
@@ -134,16 +145,15 @@ impl Lab {
         for host in &system.hosts {
             contents::bare(&self.places, &system, &host.hostname, &host.running_release)?;
             contents::configured(&self.places, &system, &host.hostname, &key)?;
-            std::thread::scope(|scope| {
-                let database = scope.spawn(|| data::postgres(&self.places, &system, &host.hostname));
-                let keys = scope.spawn(|| data::etcd(&self.places, &system, &host.hostname));
-                for part in [database, keys] {
-                    part.join().map_err(|_| anyhow::anyhow!("preparing the host's data failed"))??;
-                }
-                Ok::<(), anyhow::Error>(())
-            })?;
         }
-        Ok(())
+        std::thread::scope(|scope| {
+            let database = scope.spawn(|| data::postgres(&self.places, &system, "controller-0"));
+            let keys = scope.spawn(|| data::etcd(&self.places, &system, "controller-0"));
+            for part in [database, keys] {
+                part.join().map_err(|_| anyhow::anyhow!("preparing the host's data failed"))??;
+            }
+            Ok(())
+        })
     }
 
     /// Open each host's socket to the state.
@@ -178,8 +188,16 @@ impl Lab {
             let saved: serde_json::Value = serde_json::from_slice(&std::fs::read(self.places.state())?)?;
             system.clock.resume(saved["product_now"].as_f64().unwrap_or(0.0));
         }
-        for name in &names {
-            self.machines.boot(name)?;
+        for some in names.chunks(BOOTS_AT_ONCE) {
+            std::thread::scope(|scope| {
+                let boots: Vec<_> = some.iter().map(|name| scope.spawn(|| self.machines.boot(name))).collect();
+                boots.into_iter().try_for_each(|boot| boot.join().map_err(|_| anyhow::anyhow!("booting failed"))?)
+            })?;
+        }
+        let active = self.state().active.clone();
+        if !self.state().simplex() {
+            self.activity("activate", &active).map_err(anyhow::Error::msg)?;
+            self.change("lab", |system| system.services_up = true);
         }
         if fresh {
             self.remember_host_keys(&names)?;
@@ -190,11 +208,16 @@ impl Lab {
     /// The `known_hosts` of the lab's clients, as an operator would have accepted it.
     fn remember_host_keys(&self, names: &[String]) -> Result<()> {
         let mut lines = String::new();
-        for (i, name) in names.iter().enumerate() {
+        for name in names {
             let key = std::fs::read_to_string(self.places.upper(name).join("etc/ssh/ssh_host_ed25519_key.pub"))?;
             let key: Vec<&str> = key.split_whitespace().take(2).collect();
-            let addresses = net::addresses(&self.state().topology, i as u32 + 1);
-            lines.push_str(&format!("{},{name} {}\n", addresses.oam, key.join(" ")));
+            let own = self.state().hosts.iter().find(|h| h.hostname == *name).map(|h| (h.id, h.personality.clone()));
+            let (id, personality) = own.unwrap_or((1, String::new()));
+            let own = net::addresses(&self.state().topology, id, &personality);
+            lines.push_str(&format!("{},{name} {}\n", own.reach(), key.join(" ")));
+            if name == "controller-0" && own.reach() != net::OAM_FLOATING {
+                lines.push_str(&format!("{},oamcontroller {}\n", net::OAM_FLOATING, key.join(" ")));
+            }
         }
         put(&self.places.known_hosts(), lines, 0o644, (0, 0))
     }
@@ -275,9 +298,21 @@ impl Lab {
         Ok(())
     }
 
+    /// The standby controller's clients talk to the active one through the floating address.
+    fn as_seen(&self, host: &str, call: &Invocation) -> Invocation {
+        let mut call = call.clone();
+        let system = self.state();
+        if !system.simplex() && host != system.active && system.services_up {
+            call.local.database = true;
+            call.local.active_units.extend(["keystone", "sysinv-api", "fm-api"].map(String::from));
+        }
+        call
+    }
+
     /// Answer a platform command and write it down, once it is more than a question.
     fn command(self: &Arc<Self>, host: &str, call: &Invocation) -> Reply {
         let started = clock::real_now();
+        let call = &self.as_seen(host, call);
         let mut noted = Vec::new();
         let reply = self.change(host, |system| {
             let before = system.changes.len();
@@ -297,10 +332,14 @@ impl Lab {
 
 /// Run a platform command against a system.
 pub fn command(system: &mut System, call: &Invocation, host: &str) -> Reply {
+    let controller = system.find(host).is_ok_and(|at| system.hosts[at].personality == "controller");
     match call.argv[0].as_str() {
+        program if !controller && program != "sw-patch" => {
+            Reply::fail(127, format!("bash: {program}: command not found"))
+        }
         "system" => shell::system::run(system, call, host),
         "fm" => shell::fm::run(system, call),
         "sw-patch" => shell::patch::run(system, call, host),
-        _ => shell::service_manager::run(system, call),
+        _ => shell::service_manager::run(system, call, host),
     }
 }

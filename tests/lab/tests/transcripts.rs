@@ -181,7 +181,8 @@ impl Rehearsal {
     fn later(&mut self, seconds: f64) {
         self.system.clock.push(seconds);
         self.system.tick();
-        if self.system.take_effects().iter().any(|effect| matches!(effect, Effect::Backup { .. })) {
+        let made = |effect: &Effect| matches!(effect, Effect::Backup { .. } | Effect::Export { .. });
+        if self.system.take_effects().iter().any(made) {
             self.system.backup_done(Ok(()));
         }
     }
@@ -366,6 +367,7 @@ fn starting_and_locking() {
         "s8-dx-110-host-upgrade-controller-1",
         "s8-dx-111-upgrade-activate",
     ]);
+    lab.later(20.0);
     lab.later(300.0);
     lab.same(&[
         "s8-dx-112-upgrade-show",
@@ -396,6 +398,7 @@ fn starting_and_locking() {
 fn activation_and_completion() {
     let mut lab = imported();
     assert_eq!(lab.system.upgrade_start(false), Ok(()));
+    lab.later(20.0);
     lab.later(300.0);
     lab.system.upgrade.as_mut().expect("an upgrade").state = "upgrading-hosts".into();
     for host in &mut lab.system.hosts {

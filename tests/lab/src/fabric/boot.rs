@@ -3,7 +3,7 @@
 //! Runs as its own process for each boot. It unshares, waits until the lab has plugged in the cable, builds the root
 //! file system, starts `init` as pid 1 of the new PID namespace, and ends with how that ended.
 
-use super::{INIT_SOCKET, PROGRAM, Places, STATE_SOCKET, layers, net, user};
+use super::{INIT_SOCKET, PROGRAM, Places, STATE_SOCKET, VOLUMES, layers, net, user};
 use anyhow::{Context, Result};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
@@ -24,6 +24,8 @@ pub const KILLED: i32 = 12;
 pub struct Spec {
     pub dir: PathBuf,
     pub host: String,
+    /// `simplex`, or the host's personality.
+    pub role: String,
     pub release: String,
     /// With prefix length.
     pub addresses: Vec<String>,
@@ -43,7 +45,7 @@ pub fn main(spec: &Spec) -> Result<i32> {
     // Last of all: the next child is pid 1 of that namespace, and must be the host's first process.
     unshare(CloneFlags::CLONE_NEWPID).context("cannot create the host's PID namespace")?;
     let mut init = Command::new(PROGRAM)
-        .args(["init", &spec.host, &spec.release])
+        .args(["init", &spec.host, &spec.release, &spec.role])
         .env_clear()
         .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
         .env("STX_LAB_FIRST_PASSWORD", &spec.first_password)
@@ -101,6 +103,11 @@ fn root(spec: &Spec) -> Result<()> {
     let _ = mount(Some("sysfs"), &root.join("sys"), Some("sysfs"), MsFlags::MS_RDONLY, None::<&str>);
     for dir in ["run/sshd", "run/lock", "run/stx-lab", "run/postgresql"] {
         std::fs::create_dir_all(root.join(dir))?;
+    }
+    if spec.role == "controller" {
+        let volumes = root.join(VOLUMES.trim_start_matches('/'));
+        std::fs::create_dir_all(&volumes)?;
+        bind(&places.volumes(), &volumes)?;
     }
     if let Some((uid, gid)) = layers::user("postgres") {
         std::os::unix::fs::chown(root.join("run/postgresql"), Some(uid), Some(gid))?;

@@ -51,20 +51,56 @@ pub fn bare(places: &Places, system: &System, host: &str, release: &str) -> Resu
     put(&upper.join("home/sysadmin/.bashrc"), "alias ll='ls -l'\n", 0o644, SYSADMIN)
 }
 
-/// The disk of a configured, unlocked controller on its release, beside what [`bare`] put there.
+/// The disk of a configured, unlocked host on its release, beside what [`bare`] put there.
 pub fn configured(places: &Places, system: &System, host: &str, key: &str) -> Result<()> {
     let upper = places.upper(host);
-    let release = &system.info.software_version;
-    let platform = upper.join("opt/platform");
     for flag in [".initial_config_complete", ".unlock_ready"] {
         put(&upper.join("etc/platform").join(flag), "", 0o644, ROOT)?;
     }
     if system.simplex() {
         put(&upper.join("etc/platform/simplex"), "", 0o644, ROOT)?;
     }
-    put(&upper.join("etc/platform/.license"), "# evaluation licence\nstx-lab\n", 0o644, ROOT)?;
-    put(&upper.join("etc/platform/openrc"), openrc(), 0o640, ROOT)?;
-    put(&upper.join("etc/platform/controllerrc"), "", 0o640, ROOT)?;
+    dir(&upper.join("home/sysadmin/.ssh"), 0o700, SYSADMIN)?;
+    put(&upper.join("home/sysadmin/.ssh/authorized_keys"), key, 0o600, SYSADMIN)?;
+    if !host.starts_with("controller-") {
+        return Ok(());
+    }
+    for (path, mode, text) in own_files() {
+        put(&upper.join(path), text, mode, ROOT)?;
+    }
+    put(&upper.join("opt/patching/metadata/.keep"), "", 0o644, ROOT)?;
+    put(&upper.join("www/pages/updates/.keep"), "", 0o644, ROOT)?;
+    put(
+        &upper.join(format!("home/sysadmin/{host}_override.yml")),
+        format!("system_mode: {}\ntimezone: UTC\nexternal_oam_subnet: 10.10.10.0/24\n", system.info.system_mode),
+        0o600,
+        SYSADMIN,
+    )?;
+    if host == "controller-0" {
+        loads(&upper, system)?;
+        platform(&places.data(system, host), system)?;
+    }
+    Ok(())
+}
+
+/// What its configuration puts on every controller's own disk: path, mode, text. A reinstalled one of a pair gets it
+/// with its unlock.
+pub fn own_files() -> Vec<(&'static str, u32, &'static str)> {
+    vec![
+        ("etc/platform/.license", 0o644, "# evaluation licence\nstx-lab\n"),
+        ("etc/platform/openrc", 0o640, openrc()),
+        ("etc/platform/controllerrc", 0o640, ""),
+        ("etc/kubernetes/admin.conf", 0o640, super::data::KUBE_CONFIG),
+        ("etc/keystone/fernet-keys/0", 0o600, "MDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDA=\n"),
+        ("etc/keystone/fernet-keys/1", 0o600, "MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=\n"),
+        ("var/lib/openldap-data/ldap.db", 0o600, "ldap lab data\n"),
+    ]
+}
+
+/// The platform's own trees: on a pair of controllers they are replicated.
+fn platform(root: &Path, system: &System) -> Result<()> {
+    let release = &system.info.software_version;
+    let platform = root.join("opt/platform");
     keyring(&platform.join(".keyring").join(release), &system.admin_password)?;
     let config = platform.join("config").join(release);
     put(&config.join("hosts"), "192.168.204.1 controller\n192.168.204.2 controller-0\n", 0o644, ROOT)?;
@@ -81,26 +117,13 @@ pub fn configured(places: &Places, system: &System, host: &str, key: &str) -> Re
         ROOT,
     )?;
     let hiera = platform.join("puppet").join(release).join("hieradata");
-    for (name, mode, text) in super::data::hieradata(system, host) {
-        put(&hiera.join(name), text, mode, ROOT)?;
+    for at in 0..system.hosts.len() {
+        for (name, mode, text) in super::data::hieradata(system, &system.hosts[at].hostname) {
+            put(&hiera.join(name), text, mode, ROOT)?;
+        }
     }
-    put(&upper.join("etc/kubernetes/admin.conf"), super::data::KUBE_CONFIG, 0o640, ROOT)?;
-    put(&upper.join("etc/keystone/fernet-keys/0"), "MDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDA=\n", 0o600, ROOT)?;
-    put(&upper.join("etc/keystone/fernet-keys/1"), "MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=\n", 0o600, ROOT)?;
-    put(&upper.join("var/lib/openldap-data/ldap.db"), "ldap lab data\n", 0o600, ROOT)?;
-    put(&upper.join("opt/extension/README"), "site extensions\n", 0o644, ROOT)?;
-    put(&upper.join("opt/patching/metadata/.keep"), "", 0o644, ROOT)?;
-    put(&upper.join("www/pages/updates/.keep"), "", 0o644, ROOT)?;
-    put(
-        &upper.join(format!("home/sysadmin/{host}_override.yml")),
-        format!("system_mode: {}\ntimezone: UTC\nexternal_oam_subnet: 10.10.10.0/24\n", system.info.system_mode),
-        0o600,
-        SYSADMIN,
-    )?;
-    dir(&upper.join("home/sysadmin/.ssh"), 0o700, SYSADMIN)?;
-    put(&upper.join("home/sysadmin/.ssh/authorized_keys"), key, 0o600, SYSADMIN)?;
-    loads(&upper, system)?;
-    super::data::registry(&upper.join("var/lib/docker-distribution"))
+    put(&root.join("opt/extension/README"), "site extensions\n", 0o644, ROOT)?;
+    super::data::registry(&root.join("var/lib/docker-distribution"))
 }
 
 /// The new release's image and signature, as the operator copied them to the host.

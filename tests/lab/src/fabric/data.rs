@@ -42,6 +42,7 @@ pub fn hieradata(system: &System, host: &str) -> Vec<(String, u32, String)> {
 /// The SQL that makes the databases of a system.
 pub fn sql(system: &System) -> String {
     let host = &system.hosts[0];
+    let others: String = system.hosts[1..].iter().map(host_row).collect();
     include_str!("../../data/platform.sql")
         .replace("@RELEASE@", &system.info.software_version)
         .replace("@SYSTEM_UUID@", &system.info.uuid)
@@ -50,6 +51,16 @@ pub fn sql(system: &System) -> String {
         .replace("@HOST@", &host.hostname)
         .replace("@HOST_UUID@", &host.uuid)
         .replace("@CONFIG@", &host.config_target)
+        + "\\connect sysinv\n"
+        + &others
+}
+
+fn host_row(host: &crate::system::Host) -> String {
+    format!(
+        "insert into i_host(uuid,hostname,personality,administrative,operational,availability,config_applied,config_target,\
+         software_load,forisystemid) values('{}','{}','{}','unlocked','enabled','available','{}','{}','{}',1);\n",
+        host.uuid, host.hostname, host.personality, host.config_target, host.config_target, host.running_release
+    )
 }
 
 /// SQL that stores the records that change during an upgrade.
@@ -109,6 +120,12 @@ fn postgres_user() -> Result<(u32, u32)> {
     layers::user("postgres").context("this machine has no user postgres: run tools/setup")
 }
 
+/// What runs on a pair of controllers around an upgrade, as shell.
+pub const EXPORT: &str = include_str!("../../data/controllers/export.sh");
+pub const MIGRATE: &str = include_str!("../../data/controllers/migrate.sh");
+pub const ETCD_MOVE: &str = include_str!("../../data/controllers/etcd-move.sh");
+pub const CLEANUP: &str = include_str!("../../data/controllers/cleanup.sh");
+
 /// Start a program as the user `postgres`.
 fn as_postgres(program: &str) -> Command {
     let mut command = Command::new("setpriv");
@@ -130,8 +147,8 @@ fn finished(mut command: Command, what: &str, input: Option<&str>) -> Result<()>
     Ok(())
 }
 
-/// Make the PostgreSQL directory of a configured host.
-pub fn postgres(places: &Places, system: &System, host: &str) -> Result<()> {
+/// An empty cluster, made once and kept.
+fn empty_cluster(places: &Places) -> Result<PathBuf> {
     let bin = layers::postgres_bin().context("no PostgreSQL server on this machine: run tools/setup")?;
     let program = |name: &str| bin.join(name).display().to_string();
     let owner = postgres_user()?;
@@ -165,7 +182,23 @@ pub fn postgres(places: &Places, system: &System, host: &str) -> Result<()> {
         run("cp", &["-a", &fresh.display().to_string(), &cached.display().to_string()])?;
         std::fs::remove_dir_all(&fresh)?;
     }
-    let parent = places.upper(host).join("var/lib/postgresql");
+    Ok(cached)
+}
+
+/// Lay an empty cluster of a release beside the one that a pair of controllers runs on.
+pub fn empty_postgres(places: &Places, release: &str) -> Result<()> {
+    let at = places.volumes().join("var/lib/postgresql").join(release);
+    let _ = std::fs::remove_dir_all(&at);
+    run("cp", &["-a", &empty_cluster(places)?.display().to_string(), &at.display().to_string()]).map(drop)
+}
+
+/// Make the PostgreSQL directory of a configured host.
+pub fn postgres(places: &Places, system: &System, host: &str) -> Result<()> {
+    let bin = layers::postgres_bin().context("no PostgreSQL server on this machine: run tools/setup")?;
+    let program = |name: &str| bin.join(name).display().to_string();
+    let owner = postgres_user()?;
+    let cached = empty_cluster(places)?;
+    let parent = places.data(system, host).join("var/lib/postgresql");
     super::dir(&parent, 0o755, owner)?;
     let at = parent.join(&system.info.software_version);
     let _ = std::fs::remove_dir_all(&at);
@@ -250,7 +283,7 @@ pub fn etcd(places: &Places, system: &System, host: &str) -> Result<()> {
         run("cp", &["-a", &fresh.display().to_string(), &cached.display().to_string()])?;
         std::fs::remove_dir_all(&fresh)?;
     }
-    let at = places.upper(host).join("opt/etcd").join(&system.info.software_version);
+    let at = places.data(system, host).join("opt/etcd").join(&system.info.software_version);
     super::dir(&at, 0o755, (0, 0))?;
     let target = at.join("controller.etcd");
     let _ = std::fs::remove_dir_all(&target);

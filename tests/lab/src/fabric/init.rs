@@ -41,9 +41,41 @@ pub const PLATFORM_UNITS: &[&str] = &[
     "kubelet",
     "containerd",
     "docker",
+    "ceph",
 ];
 /// Units with a process of their own.
 pub const REAL_UNITS: &[&str] = &["sshd", "postgresql", "etcd", "docker-distribution"];
+/// What only the active controller runs, in the order of its start.
+pub const ACTIVE_UNITS: &[&str] = &[
+    "postgresql",
+    "etcd",
+    "docker-distribution",
+    "fm-api",
+    "keystone",
+    "barbican-api",
+    "sysinv-conductor",
+    "sysinv-api",
+    "vim",
+    "sw-patch-controller-daemon",
+    "slapd",
+    "haproxy",
+    "dnsmasq",
+];
+
+/// What a configured host starts at boot, in order. A controller of a pair starts as the standby one.
+fn units_of(role: &str) -> Vec<&'static str> {
+    let real = ["postgresql", "etcd", "docker-distribution"];
+    let all = real.iter().chain(PLATFORM_UNITS).copied();
+    match role {
+        "simplex" => all.collect(),
+        "controller" => all.filter(|name| !ACTIVE_UNITS.contains(name)).collect(),
+        _ => ["sysinv-agent", "mtcClient", "sw-patch-agent", "crond", "ntpd", "rsyslog"]
+            .into_iter()
+            .chain((role == "worker").then_some(["kubelet", "containerd", "docker"]).into_iter().flatten())
+            .chain((role == "storage").then_some("ceph"))
+            .collect(),
+    }
+}
 
 /// A request to the service manager.
 #[derive(Debug, Serialize, Deserialize)]
@@ -84,7 +116,7 @@ struct Services {
 pub const CONFIGURED: &str = "/etc/platform/.initial_config_complete";
 
 /// Be the host's first process.
-pub fn main(host: &str, release: &str) -> Result<()> {
+pub fn main(host: &str, release: &str, role: &str) -> Result<()> {
     mount(
         Some("proc"),
         "/proc",
@@ -115,7 +147,7 @@ pub fn main(host: &str, release: &str) -> Result<()> {
     std::thread::spawn(move || reap(&shared));
     lock(&services).start("sshd").map_err(anyhow::Error::msg)?;
     if Path::new(CONFIGURED).exists() {
-        for name in ["postgresql", "etcd", "docker-distribution"].iter().chain(PLATFORM_UNITS) {
+        for name in units_of(role) {
             if let Err(why) = lock(&services).start(name) {
                 eprintln!("{host}: {name} did not start: {why}");
             }

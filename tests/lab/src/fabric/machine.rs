@@ -31,6 +31,7 @@ pub struct Machines {
 #[derive(Debug, Default, Clone)]
 struct Running {
     id: u32,
+    personality: String,
     release: String,
     /// First process, in the lab's PID namespace; 0 when off.
     init: u32,
@@ -54,8 +55,17 @@ impl Machines {
     }
 
     /// Make a machine known, off, with a release on its disk.
-    pub fn add(&self, host: &str, id: u32, release: &str) {
-        self.table().insert(host.into(), Running { id, release: release.into(), init: 0, cable: true });
+    pub fn add(&self, host: &str, id: u32, personality: &str, release: &str) {
+        let (personality, release) = (personality.into(), release.into());
+        self.table().insert(host.into(), Running { id, personality, release, init: 0, cable: true });
+    }
+
+    /// What the host is for: `simplex`, or its personality.
+    fn role(&self, host: &str) -> String {
+        match self.topology.as_str() {
+            "simplex" => "simplex".into(),
+            _ => self.table().get(host).map(|r| r.personality.clone()).unwrap_or_default(),
+        }
     }
 
     /// The release on the host's disk.
@@ -76,11 +86,11 @@ impl Machines {
 
     /// Addresses with prefix lengths.
     fn addresses(&self, host: &str) -> Vec<String> {
-        let id = self.table().get(host).map_or(1, |r| r.id);
-        let own = net::addresses(&self.topology, id);
-        let mut all = vec![format!("{}/24", own.oam), format!("{}/24", own.mgmt)];
+        let (id, personality) = self.table().get(host).map_or((1, String::new()), |r| (r.id, r.personality.clone()));
+        let own = net::addresses(&self.topology, id, &personality);
+        let mut all: Vec<String> = own.oam.iter().chain([&own.mgmt]).map(|a| format!("{a}/24")).collect();
         if self.topology == "simplex" {
-            all.push(format!("{}/24", net::MGMT_FLOATING));
+            all.extend([net::MGMT_FLOATING, net::CLUSTER_FLOATING].map(|a| format!("{a}/24")));
         }
         all
     }
@@ -90,6 +100,7 @@ impl Machines {
         let spec = Spec {
             dir: self.places.dir.clone(),
             host: host.into(),
+            role: self.role(host),
             release: self.release(host),
             addresses: self.addresses(host),
             first_password: self.first_password.clone(),

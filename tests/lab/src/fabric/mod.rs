@@ -23,6 +23,12 @@ pub const STATE_SOCKET: &str = "/run/stx-lab/state.sock";
 /// The host's service manager.
 pub const INIT_SOCKET: &str = "/run/stx-lab/init.sock";
 
+/// The replicated volumes inside every controller of a pair; only the active one has them where they belong.
+pub const VOLUMES: &str = "/run/stx-lab/volumes";
+/// What is replicated between controllers, by its path on the active one.
+pub const REPLICATED: &[&str] =
+    &["var/lib/postgresql", "opt/platform", "opt/etcd", "opt/extension", "var/lib/docker-distribution"];
+
 /// The places of one lab on the machine's disk.
 #[derive(Debug, Clone)]
 pub struct Places {
@@ -59,6 +65,14 @@ impl Places {
     }
     pub fn host(&self, host: &str) -> PathBuf {
         self.dir.join("h").join(host)
+    }
+    /// The controllers' replicated volumes.
+    pub fn volumes(&self) -> PathBuf {
+        self.dir.join("volumes")
+    }
+    /// Below which root the platform's data of a controller lie.
+    pub fn data(&self, system: &crate::system::System, host: &str) -> PathBuf {
+        if system.simplex() { self.upper(host) } else { self.volumes() }
     }
     pub fn upper(&self, host: &str) -> PathBuf {
         self.host(host).join("upper")

@@ -8,16 +8,33 @@ pub const OAM_FLOATING: &str = "10.10.10.2";
 /// Floating management address (`controller`).
 pub const MGMT_FLOATING: &str = "192.168.204.1";
 
+/// Floating address of the cluster network: the Kubernetes API.
+pub const CLUSTER_FLOATING: &str = "192.168.206.1";
+/// The addresses that belong to whichever controller is active, with prefix lengths.
+pub const FLOATING: &[&str] = &["10.10.10.2/24", "192.168.204.1/24", "192.168.206.1/24"];
+
 /// A host's own addresses.
 #[derive(Debug, Clone)]
 pub struct Addresses {
-    pub oam: String,
+    /// Controllers only.
+    pub oam: Option<String>,
     pub mgmt: String,
 }
 
+impl Addresses {
+    /// Where the operator reaches the host.
+    pub fn reach(&self) -> &str {
+        self.oam.as_deref().unwrap_or(&self.mgmt)
+    }
+}
+
 /// The addresses of the host with that record id (from 1) in a topology.
-pub fn addresses(topology: &str, id: u32) -> Addresses {
-    let oam = if topology == "simplex" { OAM_FLOATING.to_string() } else { format!("10.10.10.{}", id + 2) };
+pub fn addresses(topology: &str, id: u32, personality: &str) -> Addresses {
+    let oam = match (topology, personality) {
+        ("simplex", _) => Some(OAM_FLOATING.to_string()),
+        (_, "controller") => Some(format!("10.10.10.{}", id + 2)),
+        _ => None,
+    };
     Addresses { oam, mgmt: format!("192.168.204.{}", id + 1) }
 }
 
@@ -28,6 +45,7 @@ pub fn bridge() -> Result<()> {
         "link add br0 type bridge",
         "addr add 10.10.10.254/24 dev br0",
         "addr add 192.168.204.254/24 dev br0",
+        "addr add 192.168.206.254/24 dev br0",
         "link set br0 up",
     ] {
         run("ip", &args.split(' ').collect::<Vec<_>>())?;
@@ -37,7 +55,8 @@ pub fn bridge() -> Result<()> {
 
 /// The lab's end of a host's cable (15 characters at most).
 fn cable(host: &str) -> String {
-    let short: String = host.chars().rev().take(12).collect::<Vec<_>>().into_iter().rev().collect();
+    let short: String =
+        host.replace("controller", "c").chars().rev().take(12).collect::<Vec<_>>().into_iter().rev().collect();
     format!("v-{short}")
 }
 
@@ -62,5 +81,27 @@ pub fn configure(addresses: &[String]) -> Result<()> {
         run("ip", &["addr", "add", address, "dev", "eth0"])?;
     }
     run("ip", &["link", "set", "eth0", "up"])?;
-    run("ip", &["route", "replace", "default", "via", "10.10.10.254"]).map(drop)
+    let gateway = if addresses.iter().any(|a| a.starts_with("10.10.10.")) { "10.10.10.254" } else { "192.168.204.254" };
+    run("ip", &["route", "replace", "default", "via", gateway]).map(drop)
+}
+
+/// Inside the host's namespace: take the floating addresses, or give them up.
+pub fn float(here: bool) -> Result<()> {
+    let held = run("ip", &["-o", "-4", "addr", "show", "dev", "eth0"])?;
+    for address in FLOATING {
+        if held.contains(&format!(" {address} ")) != here {
+            run("ip", &["addr", if here { "add" } else { "del" }, address, "dev", "eth0"])?;
+        }
+    }
+    Ok(())
+}
+
+/// Forget which machine had which address: the floating ones have moved.
+pub fn forget_neighbours() {
+    let _ = run("ip", &["neigh", "flush", "dev", "br0"]);
+}
+
+/// The operator's own cable to the site.
+pub fn set_operator(up: bool) -> Result<()> {
+    run("ip", &["link", "set", "br0", if up { "up" } else { "down" }]).map(drop)
 }

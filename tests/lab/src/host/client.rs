@@ -78,6 +78,9 @@ pub fn run(argv: &[String]) -> i32 {
         // The real client ends with 0 when its reader has gone away.
         let _ = std::io::stdout().write_all(reply.out.as_bytes()).and_then(|()| std::io::stdout().flush());
         let _ = std::io::stderr().write_all(reply.err.as_bytes());
+        if reply.rc == 0 && call.argv[0] == "sw-patch" && call.argv.get(1).is_some_and(|a| a == "install-local") {
+            node_is_patched();
+        }
         return reply.rc;
     }
 }
@@ -130,4 +133,13 @@ fn width() -> usize {
         .or_else(|| std::fs::File::open("/dev/tty").ok().and_then(|tty| of(tty.as_fd())))
         .or_else(|| std::env::var("COLUMNS").ok().and_then(|cols| cols.parse().ok()))
         .unwrap_or(80)
+}
+
+/// Leave the patch agent's flag if a patch in the repository takes hold of this node.
+fn node_is_patched() {
+    let patches = std::fs::read_dir("/opt/patching/metadata/applied").into_iter().flatten().flatten();
+    let texts = patches.filter_map(|patch| std::fs::read_to_string(patch.path()).ok());
+    if texts.into_iter().any(|text| text.contains("<reboot_required>Y<")) {
+        let _ = std::fs::write("/var/run/node_is_patched", "");
+    }
 }

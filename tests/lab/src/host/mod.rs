@@ -1,5 +1,6 @@
 //! What runs inside a simulated host under the platform's names.
 
+pub mod activity;
 pub mod backup;
 pub mod client;
 pub mod credentials;

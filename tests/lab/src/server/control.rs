@@ -126,7 +126,13 @@ fn act(lab: &Arc<Lab>, request: Request) -> Result<Value> {
             json!(true)
         }
         Request::Link { host, up } => {
-            lab.machines.set_cable(&known(&host)?, up)?;
+            if host == "operator" {
+                net::set_operator(up)?;
+                return Ok(json!(true));
+            }
+            let host = known(&host)?;
+            lab.machines.set_cable(&host, up)?;
+            lab.change("operator", |s| s.cable(&host, up));
             json!(true)
         }
         Request::Rate { rate } => {
@@ -151,7 +157,7 @@ fn status(lab: &Arc<Lab>) -> Value {
                 "name": h.hostname, "personality": h.personality, "release": lab.machines.release(&h.hostname),
                 "on": lab.machines.init_of(&h.hostname).is_some(), "administrative": h.administrative,
                 "operational": h.operational, "availability": h.availability, "task": h.task,
-                "address": net::addresses(&system.topology, h.id).oam, "management": h.mgmt_ip,
+                "address": net::addresses(&system.topology, h.id, &h.personality).reach(), "management": h.mgmt_ip,
             })
         })
         .collect();
@@ -159,6 +165,7 @@ fn status(lab: &Arc<Lab>) -> Value {
         "dir": lab.places.dir, "topology": system.topology, "from": system.from_release, "to": system.to_release,
         "rate": system.clock.rate, "product_seconds": system.clock.now(), "software_version": system.info.software_version,
         "system_uuid": system.info.uuid, "database_present": system.database_present, "active": system.active,
+        "services_up": system.services_up, "sync": system.sync,
         "upgrade": system.upgrade, "loads": system.loads, "alarms": system.alarms, "hosts": hosts,
         "faults": system.faults, "restore_in_progress": system.restore_in_progress,
         "sysadmin_password": system.sysadmin_password, "admin_password": system.admin_password,
@@ -172,7 +179,10 @@ fn connect(lab: &Arc<Lab>, stream: UnixStream, host: &str, port: u16) -> Result<
     let address = {
         let system = lab.state();
         match system.find(host) {
-            Ok(at) => net::addresses(&system.topology, system.hosts[at].id).oam,
+            Ok(at) => {
+                let host = &system.hosts[at];
+                net::addresses(&system.topology, host.id, &host.personality).reach().to_string()
+            }
             Err(_) if matches!(host, "oamcontroller" | "controller") => net::OAM_FLOATING.to_string(),
             Err(_) => host.to_string(),
         }

@@ -1,7 +1,7 @@
 //! Carries out on the machines what the rules and the faults ask for.
 
 use super::Lab;
-use crate::fabric::{PROGRAM, contents, data};
+use crate::fabric::{PROGRAM, contents, data, net};
 use crate::host::backup::Order;
 use crate::system::faults::Fault;
 use crate::system::{Effect, clock, stamp};
@@ -18,6 +18,9 @@ impl Lab {
         match effect {
             Effect::SyncDatabase { host } => self.sync_database(&host),
             Effect::UnlockFlags { host } => {
+                if !self.state().simplex() && host.starts_with("controller-") {
+                    let _ = self.activity("configure", &host);
+                }
                 self.shell(
                     &host,
                     "rm -f /etc/platform/.restore_in_progress; touch /etc/platform/.initial_config_complete",
@@ -30,6 +33,19 @@ impl Lab {
                     "rm -f /opt/platform-backup/upgrade_data_*.tgz /opt/platform-backup/upgrade_images_data_*",
                     &[],
                 );
+            }
+            Effect::MoveEtcd => {
+                let (active, upgrade) = {
+                    let system = self.state();
+                    (system.active.clone(), system.upgrade.clone())
+                };
+                if let Some(upgrade) = upgrade {
+                    let _ = self.script(&active, data::ETCD_MOVE, &[&upgrade.from_release, &upgrade.to_release]);
+                }
+            }
+            Effect::GiveUp { release, kept } => {
+                let active = self.state().active.clone();
+                let _ = self.script(&active, data::CLEANUP, &[&release, &kept]);
             }
             slow => {
                 let lab = Arc::clone(self);
@@ -49,7 +65,56 @@ impl Lab {
                 let _ = self.machines.exec(&host, &["systemctl".into(), "reboot".into()], "");
             }
             Effect::Reinstall { host, release, install_ms } => self.reinstall(&host, &release, install_ms),
+            Effect::MoveActivity { from, to, down_ms } => {
+                let _one_at_a_time = self.moving.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                if let Some(from) = from {
+                    let _ = self.activity("deactivate", &from);
+                }
+                std::thread::sleep(Duration::from_millis(down_ms));
+                let done = self.activity("activate", &to);
+                net::forget_neighbours();
+                self.change(&to, |system| system.activity_moved(&to, done));
+            }
+            Effect::Export { host, from, to } => {
+                self.sync_database(&host);
+                let done = self.script(&host, data::EXPORT, &[&from, &to]);
+                self.change(&host, |system| system.backup_done(done));
+            }
+            Effect::Migrate { host, from, to } => {
+                let done = data::empty_postgres(&self.places, &to)
+                    .map_err(|why| format!("{why:#}"))
+                    .and_then(|()| self.script(&host, data::MIGRATE, &[&from, &to]));
+                self.change(&host, |system| system.migration_done(done));
+            }
             _ => {}
+        }
+    }
+
+    /// Have a controller take or give up the activity.
+    pub fn activity(&self, what: &str, host: &str) -> Result<(), String> {
+        match self.machines.exec(host, &[PROGRAM.into(), what.into()], "") {
+            Ok((_, _, 0)) => Ok(()),
+            Ok((_, err, _)) => {
+                let why = err.trim().to_string();
+                self.note(&json!({ "kind": "error", "host": host, "error": format!("{what}: {why}") }));
+                Err(why)
+            }
+            Err(why) => Err(format!("{why:#}")),
+        }
+    }
+
+    /// A script inside a host, its last words if it fails.
+    fn script(&self, host: &str, script: &str, args: &[&str]) -> Result<(), String> {
+        let mut argv: Vec<String> = ["sh", "-s"].map(String::from).to_vec();
+        argv.extend(args.iter().map(|a| (*a).to_string()));
+        match self.machines.exec(host, &argv, script) {
+            Ok((_, _, 0)) => Ok(()),
+            Ok((_, err, _)) => {
+                let why = err.trim().to_string();
+                self.note(&json!({ "kind": "error", "host": host, "error": why }));
+                Err(why)
+            }
+            Err(why) => Err(format!("{why:#}")),
         }
     }
 
@@ -150,20 +215,26 @@ impl Lab {
                 String::new(),
             ),
             "backup-second" => (
-                "cd /opt/platform-backup && for f in upgrade_data_*.tgz upgrade_images_data_*.tgz; do k=${f%%_20*}; \
-                 cp -p \"$f\" \"${k}_2020-01-01T000000_00000000-0000-4000-8000-000000000000.tgz\"; done; touch -d 2020-01-01 ./*_2020-01-01T*",
+                "cd /opt/platform-backup && for k in upgrade_data upgrade_images_data; do f=$(ls \"$k\"_*.tgz 2>/dev/null | head -n 1); \
+                 [ -n \"$f\" ] || continue; old=\"${k}_2020-01-01T000000_00000000-0000-4000-8000-000000000000.tgz\"; \
+                 cp -p \"$f\" \"$old\" && touch -d 2020-01-01 \"$old\"; done",
                 String::new(),
             ),
             "disk-full" => (
                 "m=$1; d=/run/stx-lab/full$(echo \"$m\" | tr / -); mkdir -p \"$d\"; k=$(du -sk \"$m\" | cut -f1); \
                  mount -t tmpfs -o size=$((k * 2 + 1024))k tmpfs \"$d\" && cp -a \"$m\"/. \"$d\"/ && mount --bind \"$d\" \"$m\" && \
-                 { cat /dev/zero > \"$m\"/.filler 2>/dev/null || true; }",
+                 echo \"$m\" > \"$d.at\" && { cat /dev/zero > \"$m\"/.filler 2>/dev/null || true; }",
                 get("mount", "/opt/platform-backup"),
             ),
             "image-missing" => (
                 "f=$(grep -l 'rootfs.diff' /var/lib/docker-distribution/blobs/sha256/* | sort | head -n 1) && \
                  d=$(grep -o 'rootfs.diff[^}]*sha256:[0-9a-f]*' \"$f\" | sed 's/.*sha256://') && rm /var/lib/docker-distribution/blobs/sha256/\"$d\"",
                 String::new(),
+            ),
+            "patch-in-archive" => (
+                "d=/opt/patching/metadata/applied; mkdir -p \"$d\" && printf '<patch><id>STX_PATCH_0001</id><reboot_required>%s</reboot_required></patch>\\n' \
+                 \"$1\" > \"$d/STX_PATCH_0001-metadata.xml\"",
+                get("reboot", "Y"),
             ),
             "restore-flag-left" => {
                 ("mkdir -p /etc/platform && touch /etc/platform/.restore_in_progress", String::new())
@@ -177,8 +248,7 @@ impl Lab {
     pub fn unfill(self: &Arc<Self>, host: &str) {
         self.shell(
             host,
-            "awk '$2 ~ /^\\/run\\/stx-lab\\/full/ {print $2}' /proc/mounts | while read -r d; do m=$(basename \"$d\" | sed 's/^full//; s/-/\\//g'); \
-             m=$(echo \"$m\" | sed 's,/opt/platform/backup,/opt/platform-backup,'); umount -l \"$m\"; umount -l \"$d\"; done",
+            "awk '$2 ~ /^\\/run\\/stx-lab\\/full/ {print $2}' /proc/mounts | while read -r d; do umount -l \"$(cat \"$d.at\")\"; umount -l \"$d\"; done",
             &[],
         );
     }

@@ -24,9 +24,7 @@ pub fn run(system: &mut System, call: &Invocation, parsed: &Parsed, width: Optio
         "host-show" => system.find(target),
         "host-lock" => system.host_lock(target, parsed.force),
         "host-unlock" => system.host_unlock(target),
-        "host-swact" if system.simplex() => {
-            system.find(target).and(Err("Swact action not allowed for a simplex system.".to_string()))
-        }
+        "host-swact" => system.host_swact(target, parsed.force),
         "host-upgrade" => {
             if system.simplex()
                 && let Some(reply) = confirm(system, call)
@@ -35,21 +33,14 @@ pub fn run(system: &mut System, call: &Invocation, parsed: &Parsed, width: Optio
             }
             system.host_upgrade(target, parsed.force)
         }
-        "host-downgrade" => system.find(target).and_then(|_| {
-            Err(match &system.upgrade {
-                None => "host-downgrade rejected: An upgrade is not in progress.",
-                Some(_) if system.simplex() => {
-                    "host-downgrade rejected: The upgrade must be aborted before downgrading."
-                }
-                Some(_) => "host-downgrade rejected: Upgrade not in aborting state.",
-            }
-            .to_string())
-        }),
-        name => Err(format!("{name} on a system with more than one host: not part of this lab")),
+        "host-downgrade" => system.host_downgrade(target, parsed.force),
+        name => Err(format!("{name}: not part of this lab")),
     };
     match done {
         // The answer is what the record was when the request was accepted.
-        Ok(_) if parsed.name == "host-upgrade" => show(before.unwrap_or_default(), parsed),
+        Ok(_) if matches!(parsed.name.as_str(), "host-upgrade" | "host-downgrade") => {
+            show(before.unwrap_or_default(), parsed)
+        }
         Ok(at) => show(host_record(system, at, parsed.name == "host-show"), parsed),
         Err(refusal) => Reply::fail(1, refusal),
     }

@@ -12,6 +12,18 @@ const ABORT: &str = "\nWARNING: By continuing this operation, you will be forced
                      upgraded. The system will revert to the state when controller-0 was last active.\n\nContinue \
                      [yes/N]: ";
 
+const ABORT_ALL_IN_ONE: &str = "\nWARNING: THIS OPERATION WILL IMPACT RUNNING INSTANCES.\nAny instances that have been \
+                                migrated after the upgrade was started will be lost, including their disks. You will \
+                                only be able to recover instances if you have external backups for their data.\nThis \
+                                operation should be done as a last resort, if there is absolutely no other way to \
+                                recover the system.\n\nAre you absolutely sure you want to continue?  [yes/N]: ";
+const ABORT_REINSTALL: &str = "\nWARNING: THIS OPERATION WILL RESULT IN A COMPLETE SYSTEM OUTAGE.\nIt will require every \
+                               host in the system to be powered down and then reinstalled to recover. All instances will \
+                               be lost, including their disks. You will only be able to recover instances if you have \
+                               external backups for their data.\nThis operation should be done as a last resort, if \
+                               there is absolutely no other way to recover the system.\n\nAre you absolutely sure you \
+                               want to continue? [yes/N]: ";
+
 /// Run one `load-*` command.
 pub fn run(system: &mut System, call: &Invocation, parsed: &Parsed, width: Option<usize>) -> Reply {
     let target = parsed.positional.first().map_or("", String::as_str);
@@ -93,18 +105,34 @@ pub fn upgrade(system: &mut System, call: &Invocation, parsed: &Parsed) -> Reply
         "upgrade-activate" => system.upgrade_activate(),
         "upgrade-complete" | "upgrade-abort-complete" => system.upgrade_complete(),
         _ => {
-            let question = if system.simplex() { ABORT_SIMPLEX } else { ABORT };
-            match call.answers.first() {
-                None if call.eof => return Reply::fail(1, "EOF when reading a line"),
-                None => return Reply::ask(question),
-                Some(answer) if answer != "yes" => return Reply::ok("Operation cancelled.\n"),
-                Some(_) => system.upgrade_abort(),
+            for (i, (question, wanted)) in abort_questions(system).iter().enumerate() {
+                match call.answers.get(i) {
+                    None if call.eof => return Reply::fail(1, "EOF when reading a line"),
+                    None => return Reply::ask(*question),
+                    Some(answer) if answer != wanted => return Reply::ok("Operation cancelled.\n"),
+                    Some(_) => {}
+                }
             }
+            system.upgrade_abort()
         }
     };
     match done {
         Ok(()) => Reply::ok(system.upgrade.as_ref().map(upgrade_table).unwrap_or_default()),
         Err(refusal) => Reply::fail(1, refusal),
+    }
+}
+
+/// What `upgrade-abort` asks, and the answers it wants.
+fn abort_questions(system: &System) -> Vec<(&'static str, &'static str)> {
+    let confirm = ("Type 'abort' to confirm: ", "abort");
+    if system.simplex() {
+        vec![(ABORT_SIMPLEX, "yes")]
+    } else if system.abort_needs_reinstall() {
+        vec![(ABORT_REINSTALL, "yes"), confirm]
+    } else if system.all_in_one() && system.upgrade.is_some() {
+        vec![(ABORT_ALL_IN_ONE, "yes"), confirm]
+    } else {
+        vec![(ABORT, "yes")]
     }
 }
 

@@ -3,6 +3,7 @@
 //! Everything here is text in, text out: no process, socket or clock. The rules behind the words live in
 //! `crate::system`.
 
+pub mod ceph;
 pub mod fm;
 pub mod host_commands;
 pub mod kube_commands;

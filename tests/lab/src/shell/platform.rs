@@ -79,18 +79,25 @@ fn certificate_table(c: &Certificate) -> String {
     )
 }
 
-/// `oam-show` of a simplex system.
+/// `oam-show`.
 pub fn oam(system: &System) -> String {
-    table::properties(
-        &[
-            ("created_at", (&system.info.created_at).into()),
-            ("isystem_uuid", (&system.info.uuid).into()),
-            ("oam_gateway_ip", "10.10.10.1".into()),
-            ("oam_ip", crate::fabric::net::OAM_FLOATING.into()),
-            ("oam_subnet", "10.10.10.0/24".into()),
-            ("updated_at", Cell(None)),
-            ("uuid", (&system.info.uuid).into()),
-        ],
-        0,
-    )
+    use crate::fabric::net;
+    let mut rows: Vec<(&str, Cell)> = vec![
+        ("created_at", (&system.info.created_at).into()),
+        ("isystem_uuid", (&system.info.uuid).into()),
+        ("oam_gateway_ip", "10.10.10.1".into()),
+        ("oam_subnet", "10.10.10.0/24".into()),
+        ("updated_at", Cell(None)),
+        ("uuid", (&system.info.uuid).into()),
+    ];
+    if system.simplex() {
+        rows.push(("oam_ip", net::OAM_FLOATING.into()));
+    } else {
+        rows.push(("oam_floating_ip", net::OAM_FLOATING.into()));
+        for (i, name) in [(1, "oam_c0_ip"), (2, "oam_c1_ip")] {
+            rows.push((name, net::addresses(&system.topology, i, "controller").reach().into()));
+        }
+    }
+    rows.sort_by_key(|(name, _)| *name);
+    table::properties(&rows, 0)
 }

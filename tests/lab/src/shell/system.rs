@@ -201,6 +201,9 @@ pub fn host_record(system: &System, at: usize, asked: bool) -> Vec<(String, Valu
         record.push(("max_cpu_mhz_allowed", json!("")));
         record.push(("max_cpu_mhz_configured", json!("")));
     }
+    if let Some((group, peers)) = system.peers(&host.hostname) {
+        record.push(("peers", json!({ "name": format!("group-{group}"), "hosts": peers })));
+    }
     if aio {
         record.push(("subfunction_avail", json!(host.availability)));
         record.push(("subfunction_oper", json!(host.operational)));

@@ -101,6 +101,21 @@ pub const CATALOGUE: &[Kind] = &[
         "host=controller-0",
         "a host's configuration is out of date (250.001)",
     ),
+    kind("data-migration-failed", Place::Waits, 1, "", "the next migration on controller-1 fails"),
+    kind(
+        "data-migration-slow",
+        Place::Waits,
+        1,
+        "seconds=1800",
+        "the next migration takes `seconds` product seconds longer",
+    ),
+    kind(
+        "agent-late",
+        Place::Waits,
+        1,
+        "host=controller-1 seconds=900",
+        "a reinstalled host is online `seconds` product seconds later",
+    ),
     kind(
         "disk-full",
         Place::Machine,
@@ -124,17 +139,24 @@ pub const CATALOGUE: &[Kind] = &[
         "lock-rejected-late",
         Place::Waits,
         1,
-        "",
+        "host=controller-0",
         "the next host-lock is accepted (exit 0), then refused in the task text",
     ),
     kind("nodes-not-ready", Place::Records, 1, "host=controller-0", "a Kubernetes node is not ready"),
     kind("patch-not-current", Place::Records, 1, "host=controller-0", "a host is not patch current"),
+    kind(
+        "patch-in-archive",
+        Place::Machine,
+        1,
+        "reboot=Y",
+        "a patch of the new release lies in the patch repository, and so in the archive; installing it needs a reboot",
+    ),
     kind("reboot-slow", Place::Waits, 1, "seconds=900", "the next boot takes `seconds` product seconds longer"),
     kind(
         "reinstall-fails",
         Place::Waits,
         1,
-        "",
+        "host=controller-0",
         "the next installation never ends: the host stays off (stx-lab wipe HOST brings it back)",
     ),
     kind("restore-flag-left", Place::Machine, 1, "", "/etc/platform/.restore_in_progress is there already"),
@@ -146,6 +168,19 @@ pub const CATALOGUE: &[Kind] = &[
         "seconds=1800",
         "the next upgrade-start takes `seconds` product seconds longer",
     ),
+    kind("swact-fails", Place::Waits, 1, "", "the next swact is accepted and ends in `Swact: Failed`"),
+    kind("swact-refused", Place::Waits, 1, "", "the next swact is refused: services are not enabled on the target"),
+    kind("swact-slow", Place::Waits, 1, "seconds=300", "no controller is active for `seconds` product seconds more"),
+    kind("sync-late", Place::Waits, 1, "seconds=300", "the next synchronization begins, and alarms, `seconds` later"),
+    kind(
+        "sync-slow",
+        Place::Waits,
+        1,
+        "seconds=3600",
+        "the next synchronization takes `seconds` product seconds longer",
+    ),
+    kind("unlock-fails", Place::Waits, 1, "host=controller-1", "the next unlock ends in availability failed"),
+    kind("unlock-refused", Place::Waits, 1, "host=controller-1", "maintenance refuses the next unlock; a retry passes"),
     kind(
         "wrap",
         Place::Command,
@@ -173,6 +208,16 @@ impl System {
         }
         self.changed(format!("fault-struck {name}"));
         Some(parameters)
+    }
+
+    /// Take one strike of a fault for a host: one that names no host strikes any.
+    pub fn take_host_fault(&mut self, name: &str, host: &str) -> Option<BTreeMap<String, String>> {
+        let at = self.faults.iter().position(|f| {
+            f.name == name && f.armed && f.times != Some(0) && f.parameters.get("host").is_none_or(|h| h == host)
+        })?;
+        let fault = self.faults.remove(at);
+        self.faults.insert(0, fault);
+        self.take_fault(name)
     }
 
     /// Look at a standing fault without using it up.

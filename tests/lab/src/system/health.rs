@@ -40,6 +40,9 @@ impl System {
         );
         let unpatched = names(&|x| !x.patch_current);
         h.line("All hosts are patch current", unpatched.is_empty(), format!("Hosts not patch current: {unpatched}"));
+        if let Some(ceph) = self.ceph() {
+            h.line("Ceph Storage Healthy", ceph.health() == "HEALTH_OK", String::new());
+        }
         let affecting = self.alarms.iter().filter(|a| a.mgmt_affecting).count();
         let counted = if force { affecting } else { self.alarms.len() };
         h.line(
@@ -47,11 +50,14 @@ impl System {
             counted == 0,
             format!("[{}] alarms found, [{affecting}] of which are management affecting", self.alarms.len()),
         );
-        let nodes = self.unhealthy.get("nodes");
+        let nodes: Vec<&str> = (0..self.hosts.len())
+            .filter(|at| self.hosts[*at].is_node() && !self.node_ready(*at))
+            .map(|at| self.hosts[at].hostname.as_str())
+            .collect();
         h.line(
             "All kubernetes nodes are ready",
-            nodes.is_none(),
-            format!("Kubernetes nodes not ready: {}", nodes.map_or("", String::as_str)),
+            nodes.is_empty(),
+            format!("Kubernetes nodes not ready: {}", nodes.join(", ")),
         );
         let pods = self.unhealthy.get("pods");
         h.line(
@@ -90,6 +96,14 @@ impl System {
         let early = release_number(&self.info.software_version) <= 2006;
         if early {
             return;
+        }
+        if self.all_in_one() && !self.simplex() {
+            let instances = self.unhealthy.get("instances");
+            h.line(
+                "No instances running on controller-1",
+                instances.is_none(),
+                format!("Number of instances on controller-1: {}", instances.map_or("0", String::as_str)),
+            );
         }
         if self.simplex() {
             h.line("Valid platform-backup partition", self.platform_backup_mib >= 10_000, String::new());

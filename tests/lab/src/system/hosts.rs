@@ -1,4 +1,4 @@
-//! Locking, unlocking, upgrading hosts: refusals at once, phases later.
+//! Locking, unlocking and booting hosts: refusals at once, phases later.
 
 use super::time::Event;
 use super::{Effect, Refusal, System, clock, stamp};
@@ -10,11 +10,8 @@ const LOCK: f64 = 60.0;
 const UNLOCK_TO_REBOOT: f64 = 20.0;
 const TESTING: f64 = 60.0;
 const ENABLING: f64 = 120.0;
-/// Product seconds of a boot, and of an installation.
+/// Product seconds of a boot.
 pub const BOOT: f64 = 180.0;
-const INSTALL: f64 = 1500.0;
-/// Product seconds between the acceptance of `host-upgrade` on simplex and the loss of the disk.
-const WIPE_BEGINS: f64 = 15.0;
 
 impl System {
     /// `host-lock`.
@@ -27,21 +24,20 @@ impl System {
         if host == self.active && !self.simplex() {
             return Err(format!("{host} : Rejected: Can not lock an active controller."));
         }
-        if host == "controller-1" && self.upgrade.as_ref().is_some_and(|u| u.state == "starting") {
-            return Err(
-                "host-lock controller-1 is not allowed during upgrade state 'starting'. Upgrade state must be \
-                        'started'."
-                    .into(),
-            );
+        self.lock_during_upgrade(&host)?;
+        if !force {
+            self.lock_storage(at)?;
         }
-        self.set_task(at, Some("Locking"));
+        self.set_task(at, Some(if force { "Force Locking" } else { "Locking" }));
         self.changed(format!("host-locking {host}"));
         self.due.retain(|due| {
             !matches!(&due.what, Event::LockDone { host: h } | Event::LockServicesDisabled { host: h }
-                | Event::LockRejected { host: h } if *h == host)
+                | Event::LockRejected { host: h, .. } if *h == host)
         });
-        if !force && self.take_fault("lock-rejected-late").is_some() {
-            self.after(LOCK_SERVICES, Event::LockRejected { host });
+        if !force && self.take_host_fault("lock-rejected-late", &host).is_some() {
+            self.after(LOCK_SERVICES, Event::LockRejected { host, why: "Lock Rejected: Incomplete Migration".into() });
+        } else if let (false, Err(why)) = (force, self.pods_fit_without(&host)) {
+            self.after(LOCK_SERVICES, Event::LockRejected { host, why });
         } else {
             self.after(LOCK_SERVICES, Event::LockServicesDisabled { host: host.clone() });
             self.after(LOCK, Event::LockDone { host });
@@ -49,9 +45,32 @@ impl System {
         Ok(at)
     }
 
-    pub(super) fn lock_rejected(&mut self, host: &str) {
+    fn lock_during_upgrade(&self, host: &str) -> Result<(), Refusal> {
+        let Some(upgrade) = &self.upgrade else { return Ok(()) };
+        let state = upgrade.state.as_str();
+        if host == "controller-1" && state == "starting" {
+            return Err(
+                "host-lock controller-1 is not allowed during upgrade state 'starting'. Upgrade state must be \
+                        'started'."
+                    .into(),
+            );
+        }
+        let allowed = match state {
+            "starting" | "started" | "data-migration" | "data-migration-complete" | "data-migration-failed" => {
+                "controller-1"
+            }
+            "upgrading-controllers" => "controller-0",
+            _ => host,
+        };
+        if self.all_in_one() && !self.simplex() && host != allowed {
+            return Err(format!("Rejected: Can not lock {host} with worker function at this upgrade stage '{state}'."));
+        }
+        Ok(())
+    }
+
+    pub(super) fn lock_rejected(&mut self, host: &str, why: &str) {
         if let Ok(at) = self.find(host) {
-            self.set_task(at, Some("Lock Rejected: Incomplete Migration"));
+            self.set_task(at, Some(why));
             self.hosts[at].vim_progress_status = "services-disable-failed".into();
             self.changed(format!("host-lock-rejected {host}"));
         }
@@ -61,6 +80,7 @@ impl System {
         if let Ok(at) = self.find(host) {
             self.hosts[at].vim_progress_status = "services-disabled".into();
             self.touch(at);
+            self.evict(host);
         }
     }
 
@@ -69,6 +89,8 @@ impl System {
         self.states(at, "locked", "disabled", "online");
         self.set_task(at, Some(""));
         self.changed(format!("host-locked {host}"));
+        self.controller_down(host);
+        self.storage_changed(host);
         self.raise(
             "200.001",
             &format!("host={host}"),
@@ -82,11 +104,14 @@ impl System {
         let at = self.find(name)?;
         let h = &self.hosts[at];
         let host = h.hostname.clone();
-        if h.task.as_deref() == Some("Locking") {
+        if h.task.as_deref().is_some_and(|task| task.ends_with("Locking")) {
             return Err("Host unlock rejected due to in progress action lock".into());
         }
         if h.administrative == "unlocked" || h.task.as_deref().is_some_and(|t| t.starts_with("Unlocking")) {
             return Err(format!("Avoiding 'unlock' action on already 'unlocked' host {host}"));
+        }
+        if h.install_state.as_deref() == Some("failed") {
+            return Err(format!("Cannot unlock host {host} due to installation failure"));
         }
         if h.inv_state != "inventoried" {
             return Err(format!(
@@ -97,7 +122,18 @@ impl System {
         if h.availability != "online" {
             return Err(format!("Host {host} is not online. Wait for 'online' availability status and then 'unlock'"));
         }
-        if h.running_release != h.target_release && !self.simplex() {
+        let migration = self.upgrade.as_ref().map_or("", |u| u.state.as_str());
+        if host == "controller-1" && migration == "data-migration" {
+            return Err("Can not unlock controller-1 while migrating data. Wait for data migration to complete.".into());
+        }
+        if host == "controller-1" && migration == "data-migration-failed" {
+            return Err(
+                "Can not unlock controller-1 because data migration failed. Please abort upgrade and downgrade \
+                        host."
+                    .into(),
+            );
+        }
+        if h.running_release != h.target_release && !self.simplex() && migration != "data-migration-complete" {
             return Err(
                 "Can not Unlock a host running the incorrect software load. Reinstall the host to correct.".into()
             );
@@ -118,6 +154,9 @@ impl System {
         } else {
             "Unlocking"
         };
+        if self.take_host_fault("unlock-refused", &host).is_some() {
+            return Err("Operation Rejected: Maintenance is busy with the host. Please try again later.".into());
+        }
         self.set_task(at, Some(task));
         self.changed(format!("host-unlocking {host}"));
         self.effects.push(Effect::UnlockFlags { host: host.clone() });
@@ -145,12 +184,24 @@ impl System {
         let Ok(at) = self.find(host) else { return };
         self.hosts[at].powered = false;
         self.forget_host(host);
+        self.controller_down(host);
+        let expected = self.hosts[at].task.as_deref().is_some_and(|task| !task.is_empty());
+        if !self.simplex() && !expected && self.hosts[at].administrative == "unlocked" {
+            self.raise(
+                "200.004",
+                &format!("host={host}"),
+                "critical",
+                &format!("{host} experienced a service-affecting failure. Auto-recovery in progress."),
+            );
+        }
         // Only the active controller of a duplex system could see it; a simplex system is down with its host.
         if self.hosts[at].administrative == "unlocked" {
             self.states(at, "unlocked", "disabled", "offline");
         } else {
             self.hosts[at].availability = "offline".into();
         }
+        self.storage_changed(host);
+        self.evict(host);
         self.changed(format!("host-down {host}"));
     }
 
@@ -160,9 +211,13 @@ impl System {
         self.hosts[at].powered = true;
         self.hosts[at].booted_at = clock::real_now();
         self.changed(format!("host-up {host}"));
+        if !configured && !self.simplex() {
+            self.bare_up(host);
+        }
         if !configured || !self.database_present {
             return;
         }
+        self.controller_up(host);
         if self.hosts[at].administrative == "unlocked" {
             self.phase(host, "intest", "Testing");
             self.after(TESTING, Event::Enabling { host: host.into() });
@@ -181,6 +236,12 @@ impl System {
 
     pub(super) fn enabled(&mut self, host: &str) {
         let Ok(at) = self.find(host) else { return };
+        if self.take_host_fault("unlock-fails", host).is_some() {
+            self.states(at, "unlocked", "disabled", "failed");
+            self.set_task(at, Some("Configuration failure, threshold reached, Lock/Unlock to retry"));
+            self.changed(format!("host-failed {host}"));
+            return;
+        }
         self.states(at, "unlocked", "enabled", "available");
         self.set_task(at, Some(""));
         self.hosts[at].vim_progress_status = "services-enabled".into();
@@ -188,72 +249,52 @@ impl System {
         self.hosts[at].config_applied = self.hosts[at].config_target.clone();
         self.changed(format!("host-enabled {host}"));
         self.clear("200.001", &format!("host={host}"));
+        self.clear("200.004", &format!("host={host}"));
+        self.controller_enabled(host);
+        self.storage_changed(host);
+        self.place_pending();
         let to = self.upgrade.as_ref().map(|u| u.to_release.clone());
         if to.as_deref() == Some(self.hosts[at].running_release.as_str()) && self.simplex() {
             self.set_upgrade_state(&["upgrading-controllers"], "upgrading-hosts");
         }
+        if host == "controller-1" && self.upgrade.as_ref().is_some_and(|u| u.state == "data-migration-complete") {
+            self.agent_reports(at);
+            self.set_upgrade_state(&["data-migration-complete"], "upgrading-controllers");
+        }
     }
 
-    /// `host-upgrade`.
-    pub fn host_upgrade(&mut self, name: &str, force: bool) -> Result<usize, Refusal> {
-        let at = self.find(name)?;
-        let host = self.hosts[at].hostname.clone();
-        let Some(upgrade) = &self.upgrade else {
-            return Err("host-upgrade rejected: An upgrade is not in progress.".into());
-        };
-        if matches!(upgrade.state.as_str(), "aborting" | "aborting-reinstall" | "abort-completing") {
-            return Err("host-upgrade rejected: Aborting Upgrade.".into());
-        }
-        let to = upgrade.to_release.clone();
-        if self.hosts[at].target_release == to {
-            return Err(format!("{host} already targeted to install load {to}"));
-        }
-        if upgrade.state != "started" {
-            return Err("host-upgrade rejected: Upgrade not in started state.".into());
-        }
-        if self.hosts[at].administrative != "locked" {
-            return Err("The host must be locked before performing this operation".into());
-        }
-        if self.hosts[at].availability != "online" && !force {
-            return Err("The host must be online to perform this operation".into());
-        }
-        self.hosts[at].target_release = to.clone();
-        self.hosts[at].inv_state = "reinstalling".into();
-        self.set_task(at, Some("Reinstalling"));
-        self.changed(format!("host-upgrade {host}"));
-        self.after(WIPE_BEGINS, Event::Reinstalled { host });
-        Ok(at)
-    }
-
-    /// The disk is emptied now; the machine installs and boots by itself.
-    pub(super) fn reinstalled(&mut self, host: &str) {
+    /// The agent of a larger system's host reports after an installation; a simplex host's after the restore.
+    pub fn agent_online(&mut self, host: &str) {
         let Ok(at) = self.find(host) else { return };
-        let release = self.hosts[at].target_release.clone();
-        self.wiped(host, &release);
-        let fails = self.take_fault("reinstall-fails").is_some();
-        let install_ms = if fails { u64::MAX } else { self.clock.real_ms(INSTALL) };
-        self.effects.push(Effect::Reinstall { host: host.into(), release, install_ms });
-    }
-
-    /// A host's disk was emptied; on simplex the platform's database went with it.
-    pub fn wiped(&mut self, host: &str, release: &str) {
-        let Ok(at) = self.find(host) else { return };
-        self.forget_host(host);
-        self.hosts[at].running_release = release.into();
-        self.hosts[at].availability = "offline".into();
-        self.hosts[at].powered = false;
+        if self.hosts[at].administrative != "locked" || !self.hosts[at].powered {
+            return;
+        }
+        self.hosts[at].availability = "online".into();
         if self.simplex() {
-            self.database_present = false;
-            self.alarms.clear();
-            self.due.clear();
+            let installed = self.hosts[at].target_release.clone();
+            self.hosts[at].running_release = installed;
+            self.changed(format!("host-online {host}"));
+            return;
         }
-        self.changed(format!("host-wiped {host}"));
+        self.hosts[at].inv_state = "inventoried".into();
+        self.hosts[at].vim_progress_status = "services-disabled".into();
+        self.set_task(at, Some(""));
+        self.changed(format!("host-online {host}"));
+        let state = self.upgrade.as_ref().map_or(String::new(), |u| u.state.clone());
+        // controller-1 keeps its old release until it is unlocked; the others report at once.
+        if host != "controller-1" || !state.starts_with("data-migration") {
+            self.agent_reports(at);
+        }
+        if host == "controller-0" && self.set_upgrade_state(&["upgrading-controllers"], "upgrading-hosts") {
+            self.effects.push(Effect::MoveEtcd);
+        }
     }
 
-    pub(super) fn install_state(&mut self, host: &str, state: &str) {
-        if let Ok(at) = self.find(host) {
-            self.hosts[at].install_state = Some(state.into());
-            self.touch(at);
+    fn agent_reports(&mut self, at: usize) {
+        let installed = self.hosts[at].installed_release.clone();
+        if self.hosts[at].running_release != installed {
+            self.hosts[at].running_release = installed;
+            self.changed(format!("host-release {}", self.hosts[at].hostname));
         }
     }
 

@@ -7,13 +7,17 @@ pub mod alarms;
 pub mod clock;
 pub mod faults;
 pub mod health;
+pub mod host_upgrade;
 pub mod hosts;
 pub mod kube;
 pub mod loads;
+pub mod pods;
 pub mod records;
 pub mod restore;
 pub mod seed;
 pub mod stamp;
+pub mod storage;
+pub mod swact;
 pub mod time;
 pub mod upgrade;
 
@@ -37,6 +41,17 @@ pub enum Effect {
     SyncDatabase { host: String },
     /// Finish the restore on the host: flags.
     UnlockFlags { host: String },
+    /// Stop the active controller's services on one host, if it is up, and start them on the other after that many
+    /// real milliseconds; report through [`System::activity_moved`].
+    MoveActivity { from: Option<String>, to: String, down_ms: u64 },
+    /// Prepare the data of a pair for the migration; report through [`System::backup_done`].
+    Export { host: String, from: String, to: String },
+    /// Migrate a pair's data on the host; report through [`System::migration_done`].
+    Migrate { host: String, from: String, to: String },
+    /// Leave the mark for etcd's move on the active controller.
+    MoveEtcd,
+    /// Give up the data of a release of a pair.
+    GiveUp { release: String, kept: String },
 }
 
 impl System {
@@ -66,6 +81,11 @@ impl System {
     /// True on a system with one controller.
     pub fn simplex(&self) -> bool {
         self.info.system_mode == "simplex"
+    }
+
+    /// True where the controllers are workers as well.
+    pub fn all_in_one(&self) -> bool {
+        self.info.system_type == "All-in-one"
     }
 
     /// The imported load, if there is one to upgrade to.

@@ -27,8 +27,16 @@ pub struct System {
     pub apps: Vec<App>,
     pub patches: Vec<Patch>,
     pub certificates: Vec<Certificate>,
-    /// Host name of the active controller.
+    /// Host name of the active controller; the last one, while none is.
     pub active: String,
+    /// The pods of the site's own applications; those of the platform follow from the hosts.
+    pub pods: Vec<Pod>,
+    /// The storage cluster copies what was missing until this product second.
+    pub ceph_recovers_until: f64,
+    /// The active controller's services run (not so during a swact and while no controller is up).
+    pub services_up: bool,
+    /// The other controller's copy of the data.
+    pub sync: Sync,
     /// The API answers nothing before this virtual second.
     pub api_away_until: f64,
     pub due: Vec<Due>,
@@ -89,6 +97,8 @@ pub struct Host {
     pub config_target: String,
     pub install_state: Option<String>,
     pub install_state_info: Option<String>,
+    /// Release on the host's disk.
+    pub installed_release: String,
     /// Release the host reported last.
     pub running_release: String,
     pub target_release: String,
@@ -103,6 +113,61 @@ pub struct Host {
     /// Wall time of the last boot, Unix seconds.
     pub booted_at: f64,
     pub powered: bool,
+    /// Its replicated volumes were lost with its disk: the next synchronization copies everything.
+    pub fresh_disk: bool,
+}
+
+/// The replication of the controllers' volumes, seen from the active one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sync {
+    /// Both copies agree.
+    #[default]
+    Synced,
+    /// The other controller is not there.
+    Disconnected,
+    /// Between these product seconds everything is copied.
+    Syncing { from: f64, to: f64 },
+}
+
+impl Host {
+    /// Workers, and controllers that are workers as well.
+    pub fn runs_workloads(&self) -> bool {
+        self.subfunctions.contains("worker")
+    }
+
+    /// Hosts with a kubelet.
+    pub fn is_node(&self) -> bool {
+        self.personality != "storage"
+    }
+
+    /// In service.
+    pub fn in_service(&self) -> bool {
+        self.administrative == "unlocked" && self.operational == "enabled"
+    }
+}
+
+/// A pod of the site's own.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Pod {
+    pub namespace: String,
+    /// Its deployment.
+    pub app: String,
+    pub name: String,
+    pub uid: String,
+    /// `None`: pending, there is no room for it.
+    pub node: Option<String>,
+    /// Ready from this product second on.
+    pub ready_at: f64,
+}
+
+impl Pod {
+    /// A replica of a deployment on a node, ready from the beginning.
+    pub fn new(app: &str, node: Option<String>) -> Pod {
+        let uid = super::stamp::uuid();
+        let name = format!("{app}-6d8f9c7b5-{}", &uid[..5]);
+        Pod { namespace: "site-app".into(), app: app.into(), name, uid, node, ready_at: 0.0 }
+    }
 }
 
 /// Kubernetes on one host.
@@ -112,6 +177,8 @@ pub struct HostKube {
     pub kubelet: String,
     pub target: Option<String>,
     pub status: Option<String>,
+    /// The operator marked the node unschedulable.
+    pub cordoned: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -70,18 +70,6 @@ impl System {
         Ok(())
     }
 
-    /// The host's agent reports some product seconds after the API came up.
-    pub fn agent_online(&mut self, host: &str) {
-        if let Ok(at) = self.find(host)
-            && self.hosts[at].administrative == "locked"
-        {
-            self.hosts[at].availability = "online".into();
-            let installed = self.hosts[at].target_release.clone();
-            self.hosts[at].running_release = installed;
-            self.changed(format!("host-online {host}"));
-        }
-    }
-
     /// Plan the agent's report.
     pub fn agent_reports_soon(&mut self, host: &str) {
         self.after(60.0, Event::AgentOnline { host: host.into() });

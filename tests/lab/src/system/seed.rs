@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone)]
 pub struct Wish {
     pub topology: String,
+    /// How many workers and storage hosts, where the topology has them.
+    pub workers: u32,
+    pub storage: u32,
     pub from: String,
     pub to: String,
     pub rate: f64,
@@ -20,6 +23,8 @@ impl Default for Wish {
     fn default() -> Wish {
         Wish {
             topology: "simplex".into(),
+            workers: 2,
+            storage: 2,
             from: "21.05".into(),
             to: "21.12".into(),
             rate: 60.0,
@@ -29,26 +34,51 @@ impl Default for Wish {
     }
 }
 
-/// Host names, personalities and sub-functions of a topology. `None`: not a topology of this lab.
-pub fn hosts_of(topology: &str) -> Option<Vec<(&'static str, &'static str, &'static str)>> {
-    match topology {
-        "simplex" => Some(vec![("controller-0", "controller", "controller,worker")]),
-        _ => None,
+/// The topologies of this lab.
+pub const TOPOLOGIES: &[&str] = &["simplex", "duplex", "standard", "storage"];
+/// The most hosts of a system.
+pub const MOST_HOSTS: usize = 50;
+
+/// Host names, personalities and sub-functions of a topology. `Err`: not a topology of this lab, or not of that size.
+pub fn hosts_of(wish: &Wish) -> Result<Vec<(String, &'static str, &'static str)>, String> {
+    let all_in_one = matches!(wish.topology.as_str(), "simplex" | "duplex");
+    let functions = if all_in_one { "controller,worker" } else { "controller" };
+    let (controllers, storage, workers) = match wish.topology.as_str() {
+        "simplex" => (1, 0, 0),
+        "duplex" => (2, 0, 0),
+        "standard" => (2, 0, wish.workers),
+        "storage" => (2, wish.storage, wish.workers),
+        other => return Err(format!("no topology is called {other:?}; this lab has: {}", TOPOLOGIES.join(", "))),
+    };
+    if wish.topology == "storage" && (storage < 2 || storage % 2 != 0) {
+        return Err("storage hosts come in groups of two: --storage 2, 4, …".into());
     }
+    if !all_in_one && workers < 1 {
+        return Err("a standard system has at least one worker".into());
+    }
+    let mut hosts: Vec<(String, &'static str, &'static str)> =
+        (0..controllers).map(|i| (format!("controller-{i}"), "controller", functions)).collect();
+    hosts.extend((0..storage).map(|i| (format!("storage-{i}"), "storage", "storage")));
+    hosts.extend((0..workers).map(|i| (format!("worker-{i}"), "worker", "worker")));
+    if hosts.len() > MOST_HOSTS {
+        return Err(format!("{} hosts are more than this lab simulates: {MOST_HOSTS}", hosts.len()));
+    }
+    Ok(hosts)
 }
 
 /// A healthy system. The topology must be one of [`hosts_of`].
 pub fn system(wish: &Wish) -> System {
     let now = stamp::now();
     let simplex = wish.topology == "simplex";
+    let all_in_one = simplex || wish.topology == "duplex";
     let versions = kube_chain(&wish.from);
     let running = versions[versions.len() - 2].clone();
-    let hosts = hosts_of(&wish.topology)
+    let hosts: Vec<Host> = hosts_of(wish)
         .unwrap_or_default()
         .into_iter()
         .enumerate()
         .map(|(i, (name, personality, subfunctions))| {
-            host(i as u32, name, personality, subfunctions, &wish.from, &running)
+            host(i as u32, &name, personality, subfunctions, &wish.from, &running)
         })
         .collect();
     let mut kube_versions: Vec<KubeVersion> = Vec::new();
@@ -68,14 +98,16 @@ pub fn system(wish: &Wish) -> System {
             description: "rehearsal lab".into(),
             contact: "isystemcontact".into(),
             location: "isystemlocation".into(),
-            system_type: if simplex { "All-in-one" } else { "Standard" }.into(),
+            system_type: if all_in_one { "All-in-one" } else { "Standard" }.into(),
             system_mode: if simplex { "simplex" } else { "duplex" }.into(),
             software_version: wish.from.clone(),
             timezone: Some("UTC".into()),
             created_at: now.clone(),
             updated_at: None,
         },
+        pods: pods(&hosts),
         hosts,
+        ceph_recovers_until: 0.0,
         loads: vec![Load {
             id: 1,
             state: "active".into(),
@@ -92,6 +124,8 @@ pub fn system(wish: &Wish) -> System {
         patches: vec![],
         certificates: certificates(),
         active: "controller-0".into(),
+        services_up: true,
+        sync: Sync::Synced,
         api_away_until: 0.0,
         due: vec![],
         faults: vec![],
@@ -128,24 +162,33 @@ fn host(index: u32, name: &str, personality: &str, subfunctions: &str, release: 
         config_target: config,
         install_state: None,
         install_state_info: None,
+        installed_release: release.into(),
         running_release: release.into(),
         target_release: release.into(),
         mgmt_ip: format!("192.168.204.{}", index + 2),
         mgmt_mac: format!("08:00:27:11:22:{:02x}", 0x10 + index),
         created_at: stamp::now(),
         updated_at: None,
-        stor_function: personality == "controller",
+        stor_function: personality == "controller" || name == "storage-0",
         kube: HostKube {
             control_plane: (personality == "controller").then(|| kube.to_string()),
-            kubelet: kube.into(),
+            kubelet: if personality == "storage" { "N/A".into() } else { kube.into() },
             target: None,
             status: None,
+            cordoned: false,
         },
         patch_current: true,
         reboot_needed: false,
         booted_at: super::clock::real_now(),
         powered: true,
+        fresh_disk: false,
     }
+}
+
+/// The site's own workload: as many replicas on each node that runs workloads, of two applications.
+fn pods(hosts: &[Host]) -> Vec<Pod> {
+    let nodes = hosts.iter().filter(|h| h.runs_workloads());
+    nodes.flat_map(|h| ["frontend", "backend"].map(|app| Pod::new(app, Some(h.hostname.clone())))).collect()
 }
 
 /// Kubernetes versions a release knows; the last but one runs.

@@ -25,7 +25,7 @@ pub enum Event {
     UpgradeDeleted,
     LockServicesDisabled { host: String },
     LockDone { host: String },
-    LockRejected { host: String },
+    LockRejected { host: String, why: String },
     UnlockReboot { host: String },
     Booting { host: String },
     Testing { host: String },
@@ -37,6 +37,14 @@ pub enum Event {
     ClearAlarm { id: String, entity: String },
     RaiseAlarm { id: String, entity: String, severity: String, reason: String },
     PatchInstalled { host: String },
+    SwactBegins { to: String },
+    SwactFailed { host: String },
+    TakeOver { to: String },
+    Isolated { host: String },
+    CephRecovered,
+    SyncBegins,
+    SyncEnds,
+    Migrated { failed: bool },
 }
 
 impl System {
@@ -69,9 +77,10 @@ impl System {
     pub fn forget_host(&mut self, host: &str) {
         self.due.retain(|due| {
             !matches!(&due.what,
-                Event::LockServicesDisabled { host: h } | Event::LockDone { host: h } | Event::LockRejected { host: h }
+                Event::LockServicesDisabled { host: h } | Event::LockDone { host: h } | Event::LockRejected { host: h, .. }
                 | Event::UnlockReboot { host: h } | Event::Booting { host: h } | Event::Testing { host: h }
-                | Event::Enabling { host: h } | Event::Enabled { host: h } if h == host)
+                | Event::Enabling { host: h } | Event::Enabled { host: h } | Event::AgentOnline { host: h }
+                    if h == host)
         });
     }
 
@@ -79,7 +88,7 @@ impl System {
         match event {
             Event::LoadImported { id } => self.load_imported(id),
             Event::LoadDeleted { id } => self.load_deleted(id),
-            Event::BackupDue => self.effects.push(super::Effect::Backup { host: self.active.clone() }),
+            Event::BackupDue => self.prepare_start(),
             Event::UpgradeStarted => self.upgrade_started(),
             Event::UpgradeStartFailed => self.upgrade_start_failed(),
             Event::Activating => self.activating(),
@@ -88,7 +97,7 @@ impl System {
             Event::UpgradeDeleted => self.upgrade_deleted(),
             Event::LockServicesDisabled { host } => self.lock_services_disabled(&host),
             Event::LockDone { host } => self.lock_done(&host),
-            Event::LockRejected { host } => self.lock_rejected(&host),
+            Event::LockRejected { host, why } => self.lock_rejected(&host, &why),
             Event::UnlockReboot { host } => self.unlock_reboot(&host),
             Event::Booting { host } => self.phase(&host, "offline", "Booting"),
             Event::Testing { host } => self.phase(&host, "intest", "Testing"),
@@ -100,6 +109,14 @@ impl System {
             Event::ClearAlarm { id, entity } => self.clear(&id, &entity),
             Event::RaiseAlarm { id, entity, severity, reason } => self.raise(&id, &entity, &severity, &reason),
             Event::PatchInstalled { host } => self.patch_installed(&host),
+            Event::SwactBegins { to } => self.swact_begins(&to),
+            Event::SwactFailed { host } => self.swact_failed(&host),
+            Event::TakeOver { to } => self.take_over(&to),
+            Event::Isolated { host } => self.isolated(&host),
+            Event::CephRecovered => self.ceph_recovered(),
+            Event::SyncBegins => self.sync_begins(),
+            Event::SyncEnds => self.sync_ends(),
+            Event::Migrated { failed } => self.migrated(failed),
         }
     }
 }

@@ -46,12 +46,16 @@ impl System {
         self.changed("upgrade-starting");
         if self.take_fault("start-fails-silently").is_some() {
             self.after(EXPORT, Event::UpgradeStartFailed);
-        } else if self.simplex() {
-            self.after(BACKUP_BEGINS, Event::BackupDue);
         } else {
-            self.after(EXPORT, Event::UpgradeStarted);
+            self.after(BACKUP_BEGINS, Event::BackupDue);
         }
         Ok(())
+    }
+
+    pub(super) fn prepare_start(&mut self) {
+        let (host, Some(upgrade)) = (self.active.clone(), &self.upgrade) else { return };
+        let (from, to) = (upgrade.from_release.clone(), upgrade.to_release.clone());
+        self.effects.push(if self.simplex() { Effect::Backup { host } } else { Effect::Export { host, from, to } });
     }
 
     /// The machines report how the back-up ended.
@@ -175,6 +179,13 @@ impl System {
                 "upgrade-complete rejected: An upgrade can only be completed when controller-0 is active.".into()
             );
         }
+        let back =
+            |h: &super::Host| h.running_release == upgrade.from_release && h.target_release == upgrade.from_release;
+        if upgrade.state.starts_with("aborting") && !self.hosts.iter().all(back) {
+            return Err(
+                "upgrade-abort rejected: All hosts must be downgraded before the upgrade can be aborted.".into()
+            );
+        }
         let next = match upgrade.state.as_str() {
             "activation-complete" => "completing",
             "aborting" | "aborting-reinstall" => "abort-completing",
@@ -198,8 +209,23 @@ impl System {
             self.restore_in_progress = false;
             self.changed("restore-completed");
         }
+        let completed = upgrade.state == "completing";
+        if !self.simplex() {
+            let (release, kept) = if completed {
+                (upgrade.from_release.clone(), upgrade.to_release.clone())
+            } else {
+                (upgrade.to_release.clone(), upgrade.from_release.clone())
+            };
+            self.effects.push(Effect::GiveUp { release, kept });
+        }
         self.changed(if upgrade.state == "completing" { "upgrade-completed" } else { "upgrade-aborted" });
         self.effects.push(Effect::SyncDatabase { host: self.active.clone() });
+    }
+
+    /// An abort is in service only until controller-0 is given to the new release.
+    pub fn abort_needs_reinstall(&self) -> bool {
+        let Some(upgrade) = &self.upgrade else { return false };
+        self.hosts.iter().any(|h| h.hostname == "controller-0" && h.target_release == upgrade.to_release)
     }
 
     /// Abort. Simplex: harmless until the host was wiped.
@@ -210,11 +236,17 @@ impl System {
         if matches!(upgrade.state.as_str(), "aborting" | "aborting-reinstall" | "abort-completing") {
             return Err("upgrade-abort rejected: Upgrade already aborted ".into());
         }
-        let reinstall =
-            self.hosts.iter().any(|h| h.hostname == "controller-0" && h.target_release == upgrade.to_release);
+        let reinstall = self.abort_needs_reinstall();
         self.set_upgrade_state(&[], if reinstall { "aborting-reinstall" } else { "aborting" });
         self.due.retain(|due| {
-            !matches!(due.what, Event::UpgradeStarted | Event::BackupDue | Event::Activating | Event::Activated)
+            !matches!(
+                due.what,
+                Event::UpgradeStarted
+                    | Event::BackupDue
+                    | Event::Activating
+                    | Event::Activated
+                    | Event::Migrated { .. }
+            )
         });
         if self.simplex() {
             self.effects.push(Effect::RemoveBackup { host: self.active.clone() });
