@@ -24,6 +24,7 @@ pub fn main() -> ! {
             let word = |i: usize| argv.get(i).map_or("", String::as_str);
             fabric::init::main(word(2), word(3), word(4)).map(|()| 0)
         }
+        Some("kube-api") => host::kube_api::main(argv.get(2).map_or("", String::as_str)).map(|()| 0),
         Some("activate") => host::activity::activate().map(|()| 0),
         Some("configure") => host::activity::configure().map(|()| 0),
         Some("deactivate") => host::activity::deactivate().map(|()| 0),

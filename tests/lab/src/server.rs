@@ -280,6 +280,20 @@ impl Lab {
                 }
                 Said::Done
             }
+            Message::Kube { method, path, query, table, body } => {
+                let (status, body) = self.change(host, |system| {
+                    let request =
+                        crate::shell::kube_api::Request { method: &method, path: &path, query: &query, table };
+                    crate::shell::kube_api::answer(system, &request, &body)
+                });
+                if method != "GET" {
+                    self.note(&json!({
+                        "kind": "command", "host": host, "user": "kubernetes-admin", "argv": ["kube-api", method, path],
+                        "rc": i32::from(status >= 300), "changes": [],
+                    }));
+                }
+                Said::Http { status, body }
+            }
             Message::Restored(restored) => self.change(host, |system| {
                 let first = !system.database_present;
                 match system.adopt_restored(host, &restored) {

@@ -18,7 +18,13 @@ pub fn release_layer(layer: &Path, release: &str, releases: &[&str]) -> Result<(
     );
     put(&layer.join("etc/build.info"), build, 0o644, ROOT)?;
     put(&layer.join("opt/platform/sysinv").join(release).join(".keep"), "", 0o644, ROOT)?;
-    if Some(&release) == releases.last() {
+    let newest = Some(&release) == releases.last();
+    for (name, now, next, _) in crate::system::seed::APPS {
+        let version = if newest { next } else { now };
+        let at = format!("usr/local/share/applications/helm/{name}-{version}.tgz");
+        put(&layer.join(at), format!("name: {name}\nversion: {version}\n"), 0o644, ROOT)?;
+    }
+    if newest {
         for (name, text) in super::data::UPGRADE_SCRIPTS {
             put(&layer.join("etc/upgrade.d").join(name), text, 0o755, ROOT)?;
         }

@@ -9,8 +9,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A kubeconfig in the shape of the real one.
-pub const KUBE_CONFIG: &str =
-    "apiVersion: v1\nkind: Config\nclusters:\n- cluster:\n    server: https://192.168.206.1:6443\n  name: kubernetes\n";
+pub const KUBE_CONFIG: &str = "apiVersion: v1\nkind: Config\nclusters:\n- cluster:\n    server: http://192.168.206.1:6443\n  name: kubernetes\n\
+     contexts:\n- context:\n    cluster: kubernetes\n    user: kubernetes-admin\n  name: kubernetes-admin@kubernetes\n\
+     current-context: kubernetes-admin@kubernetes\nusers:\n- name: kubernetes-admin\n  user: {}\n";
 
 /// Upgrade scripts of the new release: `FROM TO ACTION`, run in the order of their numbers.
 pub const UPGRADE_SCRIPTS: &[(&str, &str)] = &[

@@ -42,6 +42,7 @@ pub const PLATFORM_UNITS: &[&str] = &[
     "containerd",
     "docker",
     "ceph",
+    "kube-apiserver",
 ];
 /// Units with a process of their own.
 pub const REAL_UNITS: &[&str] = &["sshd", "postgresql", "etcd", "docker-distribution"];
@@ -60,6 +61,7 @@ pub const ACTIVE_UNITS: &[&str] = &[
     "slapd",
     "haproxy",
     "dnsmasq",
+    "kube-apiserver",
 ];
 
 /// What a configured host starts at boot, in order. A controller of a pair starts as the standby one.
@@ -256,6 +258,11 @@ impl Services {
                 command = Command::new(PROGRAM);
                 command.args(["registry", "/var/lib/docker-distribution", "127.0.0.1:9001"]);
                 ready = Box::new(|| std::net::TcpStream::connect("127.0.0.1:9001").is_ok());
+            }
+            "kube-apiserver" => {
+                command = Command::new(PROGRAM);
+                command.args(["kube-api", "0.0.0.0:6443"]);
+                ready = Box::new(|| std::net::TcpStream::connect("127.0.0.1:6443").is_ok());
             }
             _ => return None,
         }

@@ -88,7 +88,7 @@ impl Machines {
     fn addresses(&self, host: &str) -> Vec<String> {
         let (id, personality) = self.table().get(host).map_or((1, String::new()), |r| (r.id, r.personality.clone()));
         let own = net::addresses(&self.topology, id, &personality);
-        let mut all: Vec<String> = own.oam.iter().chain([&own.mgmt]).map(|a| format!("{a}/24")).collect();
+        let mut all: Vec<String> = own.oam.iter().chain([&own.mgmt, &own.cluster]).map(|a| format!("{a}/24")).collect();
         if self.topology == "simplex" {
             all.extend([net::MGMT_FLOATING, net::CLUSTER_FLOATING].map(|a| format!("{a}/24")));
         }

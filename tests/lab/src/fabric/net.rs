@@ -19,6 +19,7 @@ pub struct Addresses {
     /// Controllers only.
     pub oam: Option<String>,
     pub mgmt: String,
+    pub cluster: String,
 }
 
 impl Addresses {
@@ -35,7 +36,7 @@ pub fn addresses(topology: &str, id: u32, personality: &str) -> Addresses {
         (_, "controller") => Some(format!("10.10.10.{}", id + 2)),
         _ => None,
     };
-    Addresses { oam, mgmt: format!("192.168.204.{}", id + 1) }
+    Addresses { oam, mgmt: format!("192.168.204.{}", id + 1), cluster: format!("192.168.206.{}", id + 1) }
 }
 
 /// Build the bridge in the lab's own network namespace (the caller is in it).

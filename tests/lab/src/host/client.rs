@@ -20,6 +20,8 @@ pub enum Message {
     Command(Box<Invocation>),
     /// A command that the host answered itself: for the audit log.
     Note { argv: Vec<String>, user: String, rc: i32, changes: Vec<String> },
+    /// A request of the Kubernetes API.
+    Kube { method: String, path: String, query: String, table: bool, body: String },
     /// The API came up on this database.
     Restored(Restored),
 }
@@ -30,6 +32,7 @@ pub enum Message {
 pub enum Said {
     Reply(Reply),
     Refused(String),
+    Http { status: u16, body: String },
     Done,
 }
 
@@ -93,7 +96,8 @@ fn invocation(argv: &[String]) -> Invocation {
         database: UnixStream::connect("/var/run/postgresql/.s.PGSQL.5432").is_ok(),
         ..Local::default()
     };
-    if argv.iter().any(|a| a == "load-import" || a == "upload") {
+    let reads = ["load-import", "upload", "application-upload", "application-update"];
+    if argv.iter().any(|a| reads.contains(&a.as_str())) {
         for path in argv[1..].iter().filter(|a| !a.starts_with('-')) {
             if let Ok(bytes) = std::fs::read(path) {
                 let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4096)]).into_owned();

@@ -5,6 +5,8 @@ pub mod backup;
 pub mod client;
 pub mod credentials;
 pub mod hiera;
+pub mod http;
+pub mod kube_api;
 pub mod migrate;
 pub mod puppet;
 pub mod registry;

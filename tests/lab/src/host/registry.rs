@@ -3,10 +3,9 @@
 //! `blobs/sha256/<digest>` holds layers, configs and manifests; `repositories/<name>/tags/<tag>` the digest of the
 //! tag's manifest; `uploads/<id>` what is being pushed.
 
+use super::http::{self, Request, Response};
 use crate::system::stamp;
-use anyhow::{Context, Result, bail};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 
 const MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
@@ -53,133 +52,26 @@ fn walk(dir: &Path, name: &str, found: &mut Vec<Image>) -> Result<()> {
 
 /// Serve a store until the process ends.
 pub fn main(store: &str, address: &str) -> Result<()> {
-    let listener = TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
-    for stream in listener.incoming().flatten() {
-        let store = PathBuf::from(store);
-        std::thread::spawn(move || {
-            let _ = connection(&store, &stream);
-        });
-    }
-    Ok(())
+    let store = PathBuf::from(store);
+    http::serve(address, move |request| {
+        answer(&store, request)
+            .unwrap_or_else(|why| error("500 Internal Server Error", "UNKNOWN", &format!("{why:#}")))
+            .with("Docker-Distribution-Api-Version", "registry/2.0")
+    })
 }
 
-struct Request {
-    method: String,
-    path: String,
-    query: String,
-    body: Vec<u8>,
-    close: bool,
-}
-
-struct Response {
-    status: &'static str,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
-}
-
-impl Response {
-    fn new(status: &'static str, body: impl Into<Vec<u8>>) -> Response {
-        Response { status, headers: Vec::new(), body: body.into() }
-    }
-    fn json(status: &'static str, body: &serde_json::Value) -> Response {
-        Response::new(status, body.to_string()).with("Content-Type", "application/json")
-    }
-    fn error(status: &'static str, code: &str, message: &str) -> Response {
-        Response::json(status, &serde_json::json!({"errors": [{"code": code, "message": message}]}))
-    }
-    fn with(mut self, name: &str, value: &str) -> Response {
-        self.headers.push((name.into(), value.into()));
-        self
-    }
-}
-
-fn connection(store: &Path, stream: &TcpStream) -> Result<()> {
-    let mut reader = BufReader::new(stream);
-    while let Some(request) = read(&mut reader)? {
-        let response = answer(store, &request)
-            .unwrap_or_else(|why| Response::error("500 Internal Server Error", "UNKNOWN", &format!("{why:#}")));
-        let mut head = format!("HTTP/1.1 {}\r\nDocker-Distribution-Api-Version: registry/2.0\r\n", response.status);
-        for (name, value) in &response.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        head.push_str(&format!("Content-Length: {}\r\n\r\n", response.body.len()));
-        let mut out = stream;
-        out.write_all(head.as_bytes())?;
-        if request.method != "HEAD" {
-            out.write_all(&response.body)?;
-        }
-        out.flush()?;
-        if request.close {
-            break;
-        }
-    }
-    Ok(())
-}
-
-fn read(reader: &mut BufReader<&TcpStream>) -> Result<Option<Request>> {
-    let mut line = String::new();
-    if reader.read_line(&mut line)? == 0 {
-        return Ok(None);
-    }
-    let mut words = line.split_whitespace();
-    let method = words.next().unwrap_or("").to_string();
-    let target = words.next().unwrap_or("/").to_string();
-    let (mut length, mut chunked, mut close, mut expect) = (0usize, false, false, false);
-    loop {
-        let mut header = String::new();
-        reader.read_line(&mut header)?;
-        let header = header.trim_end();
-        if header.is_empty() {
-            break;
-        }
-        let (name, value) = header.split_once(':').unwrap_or((header, ""));
-        let value = value.trim();
-        match name.to_ascii_lowercase().as_str() {
-            "content-length" => length = value.parse().unwrap_or(0),
-            "transfer-encoding" => chunked = value.eq_ignore_ascii_case("chunked"),
-            "connection" => close = value.eq_ignore_ascii_case("close"),
-            "expect" => expect = true,
-            _ => {}
-        }
-    }
-    if expect {
-        let mut out: &TcpStream = reader.get_ref();
-        out.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
-    }
-    let mut body = Vec::new();
-    if chunked {
-        loop {
-            let mut size = String::new();
-            reader.read_line(&mut size)?;
-            let size = usize::from_str_radix(size.trim(), 16).unwrap_or(0);
-            let at = body.len();
-            body.resize(at + size, 0);
-            reader.read_exact(&mut body[at..])?;
-            let mut end = String::new();
-            reader.read_line(&mut end)?;
-            if size == 0 {
-                break;
-            }
-        }
-    } else {
-        if length > 1 << 30 {
-            bail!("too large");
-        }
-        body.resize(length, 0);
-        reader.read_exact(&mut body)?;
-    }
-    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-    Ok(Some(Request { method, path: path.into(), query: query.into(), body, close }))
+fn error(status: &'static str, code: &str, message: &str) -> Response {
+    Response::json(status, &serde_json::json!({"errors": [{"code": code, "message": message}]}))
 }
 
 fn answer(store: &Path, request: &Request) -> Result<Response> {
     let path = request.path.trim_start_matches('/');
     let Some(rest) = path.strip_prefix("v2") else {
-        return Ok(Response::error("404 Not Found", "UNSUPPORTED", "not the registry API"));
+        return Ok(error("404 Not Found", "UNSUPPORTED", "not the registry API"));
     };
     let rest = rest.trim_matches('/');
     if rest.split('/').any(|part| part == "..") {
-        return Ok(Response::error("400 Bad Request", "NAME_INVALID", "a name must not climb"));
+        return Ok(error("400 Bad Request", "NAME_INVALID", "a name must not climb"));
     }
     if rest.is_empty() {
         return Ok(Response::json("200 OK", &serde_json::json!({})));
@@ -192,7 +84,7 @@ fn answer(store: &Path, request: &Request) -> Result<Response> {
     if let Some(name) = rest.strip_suffix("/tags/list") {
         let tags: Vec<String> = images(store)?.into_iter().filter(|i| i.name == name).map(|i| i.tag).collect();
         if tags.is_empty() {
-            return Ok(Response::error("404 Not Found", "NAME_UNKNOWN", "repository name not known to registry"));
+            return Ok(error("404 Not Found", "NAME_UNKNOWN", "repository name not known to registry"));
         }
         return Ok(Response::json("200 OK", &serde_json::json!({"name": name, "tags": tags})));
     }
@@ -205,7 +97,7 @@ fn answer(store: &Path, request: &Request) -> Result<Response> {
     if let Some((_, digest)) = rest.split_once("/blobs/") {
         return blob(store, digest);
     }
-    Ok(Response::error("404 Not Found", "UNSUPPORTED", "no such resource"))
+    Ok(error("404 Not Found", "UNSUPPORTED", "no such resource"))
 }
 
 fn blob_path(store: &Path, digest: &str) -> Option<PathBuf> {
@@ -218,7 +110,7 @@ fn blob(store: &Path, digest: &str) -> Result<Response> {
         Some(bytes) => Ok(Response::new("200 OK", bytes)
             .with("Content-Type", "application/octet-stream")
             .with("Docker-Content-Digest", digest)),
-        None => Ok(Response::error("404 Not Found", "BLOB_UNKNOWN", "blob unknown to registry")),
+        None => Ok(error("404 Not Found", "BLOB_UNKNOWN", "blob unknown to registry")),
     }
 }
 
@@ -226,17 +118,13 @@ fn manifest(store: &Path, request: &Request, name: &str, reference: &str) -> Res
     let tag = store.join("repositories").join(name).join("tags").join(reference);
     if request.method == "PUT" {
         let Ok(parsed) = serde_json::from_slice::<serde_json::Value>(&request.body) else {
-            return Ok(Response::error("400 Bad Request", "MANIFEST_INVALID", "manifest is not JSON"));
+            return Ok(error("400 Bad Request", "MANIFEST_INVALID", "manifest is not JSON"));
         };
         let layers = parsed["layers"].as_array().cloned().unwrap_or_default();
         for part in layers.iter().chain([&parsed["config"]]) {
             let digest = part["digest"].as_str().unwrap_or("");
             if !blob_path(store, digest).is_some_and(|path| path.exists()) {
-                return Ok(Response::error(
-                    "404 Not Found",
-                    "MANIFEST_BLOB_UNKNOWN",
-                    &format!("blob unknown: {digest}"),
-                ));
+                return Ok(error("404 Not Found", "MANIFEST_BLOB_UNKNOWN", &format!("blob unknown: {digest}")));
             }
         }
         let digest = format!("sha256:{}", stamp::digest(&request.body));
@@ -256,7 +144,7 @@ fn manifest(store: &Path, request: &Request, name: &str, reference: &str) -> Res
         Some(bytes) => {
             Ok(Response::new("200 OK", bytes).with("Content-Type", MANIFEST).with("Docker-Content-Digest", &digest))
         }
-        None => Ok(Response::error("404 Not Found", "MANIFEST_UNKNOWN", "manifest unknown")),
+        None => Ok(error("404 Not Found", "MANIFEST_UNKNOWN", "manifest unknown")),
     }
 }
 
@@ -277,7 +165,7 @@ fn push(store: &Path, request: &Request, name: &str, upload: &str) -> Result<Res
     }
     let file = uploads.join(upload);
     let Ok(mut bytes) = std::fs::read(&file) else {
-        return Ok(Response::error("404 Not Found", "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry"));
+        return Ok(error("404 Not Found", "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry"));
     };
     bytes.extend_from_slice(&request.body);
     if request.method == "PATCH" {
@@ -292,11 +180,7 @@ fn push(store: &Path, request: &Request, name: &str, upload: &str) -> Result<Res
 
 fn finish(store: &Path, name: &str, digest: &str, bytes: &[u8]) -> Result<Response> {
     if format!("sha256:{}", stamp::digest(bytes)) != digest {
-        return Ok(Response::error(
-            "400 Bad Request",
-            "DIGEST_INVALID",
-            "provided digest did not match uploaded content",
-        ));
+        return Ok(error("400 Bad Request", "DIGEST_INVALID", "provided digest did not match uploaded content"));
     }
     save(store, digest, bytes)?;
     Ok(Response::new("201 Created", "")

@@ -2,7 +2,8 @@
 
 use super::Lab;
 use crate::fabric::net;
-use crate::system::faults::{CATALOGUE, Fault};
+use crate::system::fault_catalogue::CATALOGUE;
+use crate::system::faults::Fault;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

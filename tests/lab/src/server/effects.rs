@@ -209,6 +209,15 @@ impl Lab {
     pub fn strike(self: &Arc<Self>, fault: Fault) {
         let get = |key: &str, otherwise: &str| fault.parameters.get(key).cloned().unwrap_or_else(|| otherwise.into());
         let host = get("host", "controller-0");
+        match fault.name.as_str() {
+            "host-dies" => return self.machines.cut(&get("host", "controller-1"), true),
+            "host-reboots" => {
+                let _ = self.machines.exec(&host, &["systemctl".into(), "reboot".into(), "-ff".into()], "");
+                return;
+            }
+            _ => {}
+        }
+        let hiera = "h=$(ls -d /opt/platform/puppet/*/hieradata | head -n 1)/static.yaml; ";
         let (script, argument) = match fault.name.as_str() {
             "backup-corrupt" => (
                 "f=$(ls /opt/platform-backup/upgrade_data_*.tgz | sort | tail -n 1) && truncate -s $(($(stat -c %s \"$f\") / 2)) \"$f\"",
@@ -235,6 +244,21 @@ impl Lab {
                 "d=/opt/patching/metadata/applied; mkdir -p \"$d\" && printf '<patch><id>STX_PATCH_0001</id><reboot_required>%s</reboot_required></patch>\\n' \
                  \"$1\" > \"$d/STX_PATCH_0001-metadata.xml\"",
                 get("reboot", "Y"),
+            ),
+            "hiera-missing" => (&*format!("{hiera} mv $h $h.lost"), String::new()),
+            "hiera-partial" => (&*format!("{hiera} truncate -s $(($(stat -c %s $h) / 2)) $h"), String::new()),
+            "hiera-key-lost" => {
+                (&*format!("{hiera} sed -i \"/^$1:/d\" $h"), get("key", "platform::params::software_version"))
+            }
+            "hiera-value-unquoted" => {
+                (&*format!("{hiera} sed -i \"/^platform::params::software_version:/s/['\\\"]//g\" $h"), String::new())
+            }
+            "etcd-link-bad" => {
+                ("cd /opt/etcd && for d in *; do [ -L $d ] && ln -sfn lost $d; done; true", String::new())
+            }
+            "rollback-data-lost" => (
+                "cd /var/lib/postgresql && d=$(ls -d [0-9]* | head -n 1) && rm -rf $d/base $d/PG_VERSION",
+                String::new(),
             ),
             "restore-flag-left" => {
                 ("mkdir -p /etc/platform && touch /etc/platform/.restore_in_progress", String::new())

@@ -1,18 +1,21 @@
-//! `system kube-*`: what can be read, the undeleted record, and the refusals while no upgrade runs.
+//! `system kube-*`.
 
 use super::Reply;
 use super::system::python;
 use super::table::{self, Cell};
 use super::usage::Parsed;
-use crate::system::{KubeUpgrade, System};
+use crate::system::{Host, KubeUpgrade, System, release_number};
 use serde_json::json;
 
 const NONE: &str = "A kubernetes upgrade is not in progress";
+const HOST_FIELDS: [&str; 7] =
+    ["id", "hostname", "personality", "target_version", "control_plane_version", "kubelet_version", "status"];
 
 /// Run one `kube-*` command.
 pub fn run(system: &mut System, parsed: &Parsed, width: Option<usize>) -> Reply {
     let target = parsed.positional.first().map_or("", String::as_str);
-    match parsed.name.as_str() {
+    let updated_before = system.kube_upgrade.as_ref().and_then(|u| u.updated_at.clone());
+    let done = match parsed.name.as_str() {
         "kube-version-list" => {
             let labels = ["version", "target", "state"];
             let rows: Vec<Vec<Cell>> = system
@@ -23,49 +26,75 @@ pub fn run(system: &mut System, parsed: &Parsed, width: Option<usize>) -> Reply 
                     vec![(&v.version).into(), python(&json!(target)).into(), state.into()]
                 })
                 .collect();
-            Reply::ok(table::list(&labels, &labels, &rows, width))
+            return Reply::ok(table::list(&labels, &labels, &rows, width));
         }
-        "kube-version-show" => version_show(system, target),
-        "kube-upgrade-show" => Reply::ok(system.kube_upgrade.as_ref().map_or(format!("{NONE}\n"), upgrade_table)),
-        "kube-upgrade-delete" => match system.kube_upgrade_delete() {
-            Ok(()) => Reply::ok("Kubernetes upgrade deleted\n"),
-            Err(refusal) => Reply::fail(1, refusal),
+        "kube-version-show" => return version_show(system, target),
+        "kube-upgrade-show" => {
+            return Reply::ok(system.kube_upgrade.as_ref().map_or(format!("{NONE}\n"), upgrade_table));
+        }
+        "kube-host-upgrade-list" => {
+            let rows: Vec<Vec<Cell>> = listed(system).map(host_cells).collect();
+            return Reply::ok(table::list(&HOST_FIELDS, &HOST_FIELDS, &rows, width));
+        }
+        "kube-upgrade-delete" => {
+            return match system.kube_upgrade_delete() {
+                Ok(()) => Reply::ok("Kubernetes upgrade deleted\n"),
+                Err(refusal) => Reply::fail(1, refusal),
+            };
+        }
+        "kube-host-upgrade" => return host_upgrade(system, target, parsed),
+        "kube-upgrade-failed" => match system.kube_upgrade_failed() {
+            Ok(()) => Ok(()),
+            // The client prints what it cannot do, and ends well.
+            Err(refusal) => return Reply::ok(format!("{refusal}\n")),
         },
-        "kube-host-upgrade-list" => host_list(system, width),
-        "kube-upgrade-failed" if system.kube_upgrade.is_none() => Reply::ok(format!("{NONE}\n")),
-        "kube-host-upgrade" if system.kube_upgrade.is_none() => {
-            Reply::fail(1, system.find(target).err().unwrap_or(format!("{NONE}.")))
+        "kube-upgrade-start" => system.kube_upgrade_start(target, parsed.force),
+        "kube-upgrade-download-images" => system.kube_download(),
+        "kube-upgrade-networking" => system.kube_networking(),
+        _ => system.kube_upgrade_complete(),
+    };
+    match done {
+        // The answer has the new state beside the old stamp.
+        Ok(()) => {
+            let answered =
+                system.kube_upgrade.clone().map(|upgrade| KubeUpgrade { updated_at: updated_before, ..upgrade });
+            Reply::ok(answered.as_ref().map(upgrade_table).unwrap_or_default())
         }
-        "kube-upgrade-start" => start(system, target, parsed.force),
-        _ if system.kube_upgrade.is_none() => Reply::fail(1, NONE),
-        name => Reply::fail(1, format!("{name}: Kubernetes upgrades are not part of this lab yet")),
+        Err(refusal) => Reply::fail(1, refusal),
     }
 }
 
-fn start(system: &System, version: &str, force: bool) -> Reply {
-    let Some(wanted) = system.kube_versions.iter().find(|v| v.version == version) else {
-        return Reply::fail(1, format!("Kubernetes version {version} is not available"));
+/// Storage hosts have no Kubernetes; up to 21.05 they are listed all the same.
+fn listed(system: &System) -> impl Iterator<Item = &Host> {
+    let early = release_number(&system.info.software_version) <= 2105;
+    system.hosts.iter().filter(move |h| early || h.is_node())
+}
+
+fn host_cells(h: &Host) -> Vec<Cell> {
+    vec![
+        h.id.into(),
+        (&h.hostname).into(),
+        (&h.personality).into(),
+        if h.is_node() { Cell(h.kube.target.clone()) } else { "N/A".into() },
+        Cell(Some(h.kube.control_plane.clone().unwrap_or("N/A".into()))),
+        (&h.kube.kubelet).into(),
+        Cell(h.kube.status.clone()),
+    ]
+}
+
+fn host_upgrade(system: &mut System, name: &str, parsed: &Parsed) -> Reply {
+    let done = match parsed.positional.get(1).map(String::as_str) {
+        Some("control-plane") => system.kube_control_plane(name),
+        _ => system.kube_kubelet(name, parsed.force),
     };
-    if system.upgrade.is_some() {
-        return Reply::fail(1, "A kubernetes upgrade cannot be done while a platform upgrade is in progress");
+    match done {
+        Ok(at) => {
+            let mut rows: Vec<(&str, Cell)> = HOST_FIELDS.into_iter().zip(host_cells(&system.hosts[at])).collect();
+            rows.sort_by_key(|(name, _)| *name);
+            Reply::ok(table::properties(&rows, 72))
+        }
+        Err(refusal) => Reply::fail(1, refusal),
     }
-    if system.kube_upgrade.is_some() {
-        return Reply::fail(1, "A kubernetes upgrade is already in progress");
-    }
-    let running = system.hosts.first().map_or("", |h| h.kube.kubelet.as_str());
-    if !wanted.upgrade_from.iter().any(|v| v == running) {
-        return Reply::fail(
-            1,
-            format!("The installed Kubernetes version {running} cannot upgrade to version {version}"),
-        );
-    }
-    if !system.health(crate::system::health::Query::Kube, force).passes {
-        return Reply::fail(
-            1,
-            "System is not in a valid state for kubernetes upgrade. Run system health-query-kube-upgrade for more details.",
-        );
-    }
-    Reply::fail(1, "kube-upgrade-start: Kubernetes upgrades are not part of this lab yet")
 }
 
 fn version_show(system: &System, version: &str) -> Reply {
@@ -99,25 +128,4 @@ fn upgrade_table(upgrade: &KubeUpgrade) -> String {
         ],
         0,
     )
-}
-
-fn host_list(system: &System, width: Option<usize>) -> Reply {
-    let labels =
-        ["id", "hostname", "personality", "target_version", "control_plane_version", "kubelet_version", "status"];
-    let rows: Vec<Vec<Cell>> = system
-        .hosts
-        .iter()
-        .map(|h| {
-            vec![
-                h.id.into(),
-                (&h.hostname).into(),
-                (&h.personality).into(),
-                Cell(h.kube.target.clone()),
-                Cell(Some(h.kube.control_plane.clone().unwrap_or("N/A".into()))),
-                (&h.kube.kubelet).into(),
-                Cell(h.kube.status.clone()),
-            ]
-        })
-        .collect();
-    Reply::ok(table::list(&labels, &labels, &rows, width))
 }

@@ -6,6 +6,7 @@
 pub mod ceph;
 pub mod fm;
 pub mod host_commands;
+pub mod kube_api;
 pub mod kube_commands;
 pub mod load_commands;
 pub mod patch;

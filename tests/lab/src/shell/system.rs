@@ -13,7 +13,14 @@ const KEYSTONE: &str = "192.168.204.1:5000";
 
 /// Run one `system` command line.
 pub fn run(system: &mut System, call: &Invocation, host: &str) -> Reply {
-    let parsed = match usage::parse(&call.argv[1..]) {
+    let mut args = call.argv[1..].to_vec();
+    // A command that came with release 22.12 is no choice before.
+    if system.release_number() < 2212
+        && let Some(name) = args.iter_mut().find(|arg| *arg == "kube-upgrade-failed")
+    {
+        *name = "kube-upgrade-failed ".into();
+    }
+    let parsed = match usage::parse(&args) {
         Ok(parsed) => parsed,
         Err(Stop::Print(text)) => return Reply::ok(text),
         Err(Stop::Usage(text)) => return Reply::fail(2, text),
@@ -21,7 +28,15 @@ pub fn run(system: &mut System, call: &Invocation, host: &str) -> Reply {
     if let Err(refusal) = reach(system, call, &parsed) {
         return Reply::fail(1, refusal);
     }
-    let mut reply = dispatch(system, call, &parsed, host);
+    let lies = system
+        .standing_fault("command-lies")
+        .is_some_and(|fault| fault.parameters.get("command").map_or("load-delete", String::as_str) == parsed.name);
+    let mut reply = if lies {
+        system.take_fault("command-lies");
+        dispatch(&mut system.clone(), call, &parsed, host)
+    } else {
+        dispatch(system, call, &parsed, host)
+    };
     if let Some(fault) = system.standing_fault("command-hangs")
         && fault.parameters.get("command").map_or("upgrade-show", String::as_str) == parsed.name
     {
@@ -50,7 +65,11 @@ fn reach(system: &System, call: &Invocation, parsed: &Parsed) -> Result<(), Stri
     if !running("keystone") || !call.local.database {
         return Err(refused(KEYSTONE, "/v3/auth/tokens"));
     }
-    if setting("OS_USERNAME") != Some("admin") || setting("OS_PASSWORD") != Some(system.admin_password.as_str()) {
+    let changed = system.unhealthy.contains_key("admin-password");
+    if changed
+        || setting("OS_USERNAME") != Some("admin")
+        || setting("OS_PASSWORD") != Some(system.admin_password.as_str())
+    {
         return Err("Invalid Identity credentials.".into());
     }
     if !running("sysinv-api") || system.clock.now() < system.api_away_until || !system.database_present {
@@ -93,8 +112,8 @@ fn dispatch(system: &mut System, call: &Invocation, parsed: &Parsed, host: &str)
         name if name.starts_with("load-") => super::load_commands::run(system, call, parsed, width),
         name if name.starts_with("upgrade-") => super::load_commands::upgrade(system, call, parsed),
         name if name.starts_with("kube-") => super::kube_commands::run(system, parsed, width),
-        name if name.starts_with("application-") || name.starts_with("certificate-") => {
-            super::platform::run(system, parsed, width)
+        name if ["application-", "certificate-", "helm-"].iter().any(|kind| name.starts_with(kind)) => {
+            super::platform::run(system, call, parsed, width)
         }
         "restore-start" => Reply::ok(format!("{}\n", system.restore_start())),
         "restore-show" if system.restore_in_progress => Reply::ok("Restore procedure is in progress\n"),

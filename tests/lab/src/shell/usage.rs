@@ -22,6 +22,7 @@ const fn command(
 const HOST: &[&str] = &["<hostname or id>"];
 const NOWRAP: &[&str] = &["--nowrap"];
 const FORCE: &[&str] = &["-f,--force"];
+const APP: &[&str] = &["-n,--app-name=APP_NAME", "-v,--app-version=APP_VERSION"];
 const FORMATTED: &[&str] = &["--nowrap", "--column=COLUMN", "--format={table,yaml,value}"];
 
 /// The sub-commands this lab has.
@@ -77,6 +78,24 @@ pub const COMMANDS: &[Command] = &[
         &["--column=COLUMN", "--format={table,yaml,value}"],
         "Show application details",
     ),
+    command("application-upload", &["<tar file>"], APP, "Upload application Helm chart(s) and manifest."),
+    command("application-apply", &["<application name>"], &[], "Apply/reapply the application manifest."),
+    command(
+        "application-update",
+        &["<tar file>"],
+        &["-n,--app-name=APP_NAME", "-v,--app-version=APP_VERSION", "--reuse-user-overrides=REUSE_USER_OVERRIDES"],
+        "Update the deployed application to a different version.",
+    ),
+    command("application-abort", &["<application name>"], &[], "Abort the current application operation."),
+    command("application-remove", &["<application name>"], FORCE, "Uninstall the application."),
+    command("application-delete", &["<application name>"], &[], "Remove the uninstalled application from the system."),
+    command("helm-override-show", &["<app name>", "<chart name>", "<namespace>"], &[], "Show overrides for chart."),
+    command(
+        "helm-override-update",
+        &["<app name>", "<chart name>", "<namespace>"],
+        &["--set=SET"],
+        "Update helm chart user overrides.",
+    ),
     command("certificate-list", &[], NOWRAP, "List certificates."),
     command("certificate-show", &["<certificate_uuid>"], &[], "Show Certificate details."),
     command("restore-start", &[], &[], "Start restore procedure."),
@@ -104,6 +123,8 @@ pub struct Parsed {
     pub nowrap: bool,
     pub columns: Vec<String>,
     pub format: Option<String>,
+    /// Other options with a value, as typed.
+    pub values: Vec<(String, String)>,
     /// `--os-*` given on the command line, as `OS_*`.
     pub os: Vec<(String, String)>,
 }
@@ -155,7 +176,8 @@ pub fn parse(argv: &[String]) -> Result<Parsed, Stop> {
     let Some(shape) = COMMANDS.iter().find(|c| c.name == name) else {
         let choices: Vec<String> = COMMANDS.iter().map(|c| format!("'{}'", c.name)).collect();
         return Err(Stop::Usage(format!(
-            "{PROGRAM}system: error: argument <subcommand>: invalid choice: '{name}' (choose from {})\n",
+            "{PROGRAM}system: error: argument <subcommand>: invalid choice: '{}' (choose from {})\n",
+            name.trim_end(),
             choices.join(", ")
         )));
     };
@@ -201,6 +223,8 @@ pub fn parse(argv: &[String]) -> Result<Parsed, Stop> {
         };
         if key == "--column" {
             parsed.columns.push(value);
+        } else if key != "--format" {
+            parsed.values.push((key.to_string(), value));
         } else if ["table", "yaml", "value"].contains(&value.as_str()) {
             parsed.format = Some(value);
         } else {

@@ -18,6 +18,7 @@ impl System {
             mgmt_affecting: management_affecting(id, severity),
             degrade_affecting: matches!(id, "400.001" | "400.002" | "800.001"),
             suppressed: false,
+            by_fault: false,
         });
         self.changed(format!("alarm-raised {id} {entity}"));
     }

@@ -1,5 +1,6 @@
-//! Faults as data: a catalogue, and the ones that are set.
+//! Faults that are set: arming, striking, undoing. What there is stands in the catalogue.
 
+use super::fault_catalogue::{CATALOGUE, Place, find};
 use super::time::Event;
 use super::{KubeUpgrade, System, stamp};
 use serde::{Deserialize, Serialize};
@@ -15,184 +16,6 @@ pub struct Fault {
     pub armed: bool,
     /// How often it still strikes; until cleared if none.
     pub times: Option<u32>,
-}
-
-/// Where a fault acts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// The rules ask for it when its moment comes.
-    Waits,
-    /// It changes the records as soon as it is armed.
-    Records,
-    /// It changes the machine as soon as it is armed.
-    Machine,
-    /// It changes what commands print or how they behave.
-    Command,
-}
-
-/// An entry of the catalogue.
-pub struct Kind {
-    pub name: &'static str,
-    pub place: Place,
-    /// How often it strikes unless told (0: until cleared).
-    pub times: u32,
-    /// `key=default` of its parameters.
-    pub parameters: &'static str,
-    pub what: &'static str,
-}
-
-const fn kind(name: &'static str, place: Place, times: u32, parameters: &'static str, what: &'static str) -> Kind {
-    Kind { name, place, times, parameters, what }
-}
-
-/// Every fault of this lab.
-pub const CATALOGUE: &[Kind] = &[
-    kind("activation-fails", Place::Waits, 0, "", "every activation ends in activation-failed"),
-    kind("activation-fails-once", Place::Waits, 1, "", "the next activation ends in activation-failed; a retry passes"),
-    kind(
-        "activation-stuck",
-        Place::Waits,
-        1,
-        "",
-        "the activation stays in activating-hosts: one host's configuration is out of date (250.001); cleared, it goes on",
-    ),
-    kind(
-        "alarm-new",
-        Place::Records,
-        1,
-        "id=100.101 severity=major entity=host=controller-0 reason=…",
-        "an alarm is raised and stays",
-    ),
-    kind(
-        "alarm-transient",
-        Place::Records,
-        1,
-        "id=800.001 severity=warning seconds=120 entity=…",
-        "an alarm is raised and clears by itself after `seconds` product seconds",
-    ),
-    kind("api-away", Place::Records, 1, "seconds=60", "the API refuses connections for `seconds` product seconds"),
-    kind(
-        "app-bad",
-        Place::Records,
-        1,
-        "app=platform-integ-apps status=apply-failed",
-        "an application is in a bad state",
-    ),
-    kind(
-        "backup-corrupt",
-        Place::Machine,
-        1,
-        "",
-        "the newest upgrade_data archive is cut in half (set it with when=upgrade-started)",
-    ),
-    kind("backup-second", Place::Machine, 1, "", "a second, older pair of archives lies beside the first"),
-    kind("cert-expires-soon", Place::Records, 1, "days=2 certtype=ssl", "a certificate expires in `days` days"),
-    kind(
-        "command-hangs",
-        Place::Command,
-        1,
-        "command=upgrade-show seconds=30",
-        "the next such `system` command answers `seconds` real seconds late",
-    ),
-    kind(
-        "config-out-of-date",
-        Place::Records,
-        1,
-        "host=controller-0",
-        "a host's configuration is out of date (250.001)",
-    ),
-    kind("data-migration-failed", Place::Waits, 1, "", "the next migration on controller-1 fails"),
-    kind(
-        "data-migration-slow",
-        Place::Waits,
-        1,
-        "seconds=1800",
-        "the next migration takes `seconds` product seconds longer",
-    ),
-    kind(
-        "agent-late",
-        Place::Waits,
-        1,
-        "host=controller-1 seconds=900",
-        "a reinstalled host is online `seconds` product seconds later",
-    ),
-    kind(
-        "disk-full",
-        Place::Machine,
-        1,
-        "mount=/opt/platform-backup",
-        "the mount point becomes a small, full file system (kept until the host reboots)",
-    ),
-    kind("host-upgrade-prompt", Place::Command, 0, "", "host-upgrade asks twice, with other words"),
-    kind(
-        "image-missing",
-        Place::Machine,
-        1,
-        "",
-        "one blob of a registry image is gone from /var/lib/docker-distribution",
-    ),
-    kind("kube-record-stale", Place::Records, 1, "", "a completed Kubernetes upgrade was never deleted"),
-    kind("licence-invalid", Place::Records, 1, "", "the licence check for the new release fails"),
-    kind("load-import-fails", Place::Waits, 1, "", "the next import is accepted and ends in state error"),
-    kind("load-signature-bad", Place::Waits, 1, "", "the signature of the next import does not verify"),
-    kind(
-        "lock-rejected-late",
-        Place::Waits,
-        1,
-        "host=controller-0",
-        "the next host-lock is accepted (exit 0), then refused in the task text",
-    ),
-    kind("nodes-not-ready", Place::Records, 1, "host=controller-0", "a Kubernetes node is not ready"),
-    kind("patch-not-current", Place::Records, 1, "host=controller-0", "a host is not patch current"),
-    kind(
-        "patch-in-archive",
-        Place::Machine,
-        1,
-        "reboot=Y",
-        "a patch of the new release lies in the patch repository, and so in the archive; installing it needs a reboot",
-    ),
-    kind("reboot-slow", Place::Waits, 1, "seconds=900", "the next boot takes `seconds` product seconds longer"),
-    kind(
-        "reinstall-fails",
-        Place::Waits,
-        1,
-        "host=controller-0",
-        "the next installation never ends: the host stays off (stx-lab wipe HOST brings it back)",
-    ),
-    kind("restore-flag-left", Place::Machine, 1, "", "/etc/platform/.restore_in_progress is there already"),
-    kind("start-fails-silently", Place::Waits, 1, "", "the next upgrade-start is accepted; the record vanishes later"),
-    kind(
-        "start-slow",
-        Place::Waits,
-        1,
-        "seconds=1800",
-        "the next upgrade-start takes `seconds` product seconds longer",
-    ),
-    kind("swact-fails", Place::Waits, 1, "", "the next swact is accepted and ends in `Swact: Failed`"),
-    kind("swact-refused", Place::Waits, 1, "", "the next swact is refused: services are not enabled on the target"),
-    kind("swact-slow", Place::Waits, 1, "seconds=300", "no controller is active for `seconds` product seconds more"),
-    kind("sync-late", Place::Waits, 1, "seconds=300", "the next synchronization begins, and alarms, `seconds` later"),
-    kind(
-        "sync-slow",
-        Place::Waits,
-        1,
-        "seconds=3600",
-        "the next synchronization takes `seconds` product seconds longer",
-    ),
-    kind("unlock-fails", Place::Waits, 1, "host=controller-1", "the next unlock ends in availability failed"),
-    kind("unlock-refused", Place::Waits, 1, "host=controller-1", "maintenance refuses the next unlock; a retry passes"),
-    kind(
-        "wrap",
-        Place::Command,
-        0,
-        "columns=60",
-        "lists without --nowrap are laid out for a terminal of `columns` columns",
-    ),
-];
-
-/// The catalogue entry of that name.
-pub fn find(name: &str) -> Option<&'static Kind> {
-    CATALOGUE.iter().find(|k| k.name == name)
 }
 
 impl System {
@@ -283,6 +106,18 @@ impl System {
         machine
     }
 
+    /// The Kubernetes version that the running one can go to.
+    fn next_kube(&self) -> Option<String> {
+        let running = &self.hosts[0].kube.kubelet;
+        self.kube_versions.iter().find(|v| v.upgrade_from.contains(running)).map(|v| v.version.clone())
+    }
+
+    fn alarms_by_fault(&mut self, id: &str, entity: &str) {
+        for alarm in self.alarms.iter_mut().filter(|a| a.id == id && a.entity == entity) {
+            alarm.by_fault = true;
+        }
+    }
+
     fn strike_records(&mut self, fault: &Fault) {
         let get =
             |key: &str, otherwise: &str| fault.parameters.get(key).cloned().unwrap_or_else(|| otherwise.to_string());
@@ -297,6 +132,7 @@ impl System {
                     &get("severity", "major"),
                     &get("reason", "Platform CPU threshold exceeded ; threshold 90.00%, actual 94.20%"),
                 );
+                self.alarms_by_fault(&id, &entity);
             }
             "alarm-transient" => {
                 let (id, entity) = (get("id", "800.001"), get("entity", "cluster=cluster"));
@@ -307,6 +143,7 @@ impl System {
                     &get("severity", "warning"),
                     &get("reason", "Storage Alarm Condition: HEALTH_WARN. Please check 'ceph -s' for more details."),
                 );
+                self.alarms_by_fault(&id, &entity);
                 self.after(last, Event::ClearAlarm { id, entity });
             }
             "api-away" => self.api_away_until = self.clock.now() + seconds,
@@ -346,6 +183,31 @@ impl System {
                     updated_at: Some(stamp::now()),
                 });
             }
+            "admin-password-changed" => {
+                self.unhealthy.insert("admin-password".into(), String::new());
+            }
+            "ceph-degraded" => {
+                self.unhealthy.insert("ceph".into(), String::new());
+                self.ceph_alarms();
+            }
+            "conductor-restart" => self.conductor_restarted(),
+            "instances-on-controller-1" => {
+                self.unhealthy.insert("instances".into(), get("count", "1"));
+            }
+            "app-incompatible" => {
+                let (name, version) = (get("app", "platform-integ-apps"), self.next_kube());
+                if let Some(app) = self.apps.iter_mut().find(|a| a.name == name) {
+                    app.incompatible_kube = version;
+                }
+            }
+            "patch-drifts" => {
+                if let Some(patch) = self.patches.iter_mut().find(|p| p.state == "Applied") {
+                    patch.state = "Partial-Apply".into();
+                }
+                if let Ok(at) = self.find(&host) {
+                    self.hosts[at].patch_current = false;
+                }
+            }
             "licence-invalid" => {
                 self.unhealthy.insert("license".into(), String::new());
             }
@@ -372,12 +234,11 @@ impl System {
                 }
             }
             "alarm-new" | "alarm-transient" => {
-                let own = ["200.001", "250.001", "900.005"];
-                self.alarms.retain(|a| own.contains(&a.id.as_str()));
+                self.alarms.retain(|a| !a.by_fault);
             }
             "api-away" => self.api_away_until = 0.0,
             "app-bad" => {
-                for app in &mut self.apps {
+                for app in self.apps.iter_mut().filter(|a| a.status.ends_with("-failed")) {
                     app.status = if app.name == "oidc-auth-apps" { "uploaded" } else { "applied" }.into();
                 }
             }
@@ -386,6 +247,17 @@ impl System {
                     certificate.expiry_date = stamp::iso(super::clock::real_now() + 335.0 * 86_400.0);
                 }
             }
+            "admin-password-changed" => {
+                self.unhealthy.remove("admin-password");
+            }
+            "ceph-degraded" => {
+                self.unhealthy.remove("ceph");
+                self.ceph_alarms();
+            }
+            "instances-on-controller-1" => {
+                self.unhealthy.remove("instances");
+            }
+            "app-incompatible" => self.apps.iter_mut().for_each(|app| app.incompatible_kube = None),
             "kube-record-stale" => self.kube_upgrade = None,
             "licence-invalid" => {
                 self.unhealthy.remove("license");
@@ -393,7 +265,7 @@ impl System {
             "nodes-not-ready" => {
                 self.unhealthy.remove("nodes");
             }
-            "patch-not-current" => {
+            "patch-not-current" | "patch-drifts" => {
                 for host in &mut self.hosts {
                     host.patch_current = true;
                 }

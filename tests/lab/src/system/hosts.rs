@@ -28,6 +28,13 @@ impl System {
         if !force {
             self.lock_storage(at)?;
         }
+        if self.take_host_fault("lock-refused", &host).is_some() {
+            return Err(
+                "VIM API Error or Timeout on action = lock Please retry and if problem persists then contact your \
+                        system administrator."
+                    .into(),
+            );
+        }
         self.set_task(at, Some(if force { "Force Locking" } else { "Locking" }));
         self.changed(format!("host-locking {host}"));
         self.due.retain(|due| {
@@ -141,6 +148,11 @@ impl System {
         if !h.patch_current {
             return Err(format!(
                 "host-unlock rejected: Not patch current. 'sw-patch host-install {host}' is required."
+            ));
+        }
+        if h.kube.status.as_deref() == Some("upgrading-kubelet") {
+            return Err(format!(
+                "Can not unlock {host} while upgrading kubelet. Wait for kubelet upgrade to complete."
             ));
         }
         if self.apps.iter().any(|a| matches!(a.status.as_str(), "applying" | "updating" | "recovering")) {
@@ -276,7 +288,13 @@ impl System {
             self.changed(format!("host-online {host}"));
             return;
         }
-        self.hosts[at].inv_state = "inventoried".into();
+        match self.take_host_fault("inventory-late", host) {
+            Some(p) => {
+                let seconds = super::upgrade::number(&p, "seconds", 900.0);
+                self.after(seconds, Event::Inventoried { host: host.into() });
+            }
+            None => self.hosts[at].inv_state = "inventoried".into(),
+        }
         self.hosts[at].vim_progress_status = "services-disabled".into();
         self.set_task(at, Some(""));
         self.changed(format!("host-online {host}"));
@@ -287,6 +305,13 @@ impl System {
         }
         if host == "controller-0" && self.set_upgrade_state(&["upgrading-controllers"], "upgrading-hosts") {
             self.effects.push(Effect::MoveEtcd);
+        }
+    }
+
+    pub(super) fn inventoried(&mut self, host: &str) {
+        if let Ok(at) = self.find(host) {
+            self.hosts[at].inv_state = "inventoried".into();
+            self.changed(format!("host-inventoried {host}"));
         }
     }
 

@@ -81,7 +81,9 @@ impl System {
                 .unwrap_or_default(),
         });
         self.changed("load-importing");
-        self.after(IMPORT, Event::LoadImported { id });
+        if self.take_fault("load-import-hangs").is_none() {
+            self.after(IMPORT, Event::LoadImported { id });
+        }
         Ok(id)
     }
 

@@ -4,7 +4,9 @@
 //! reinstall, back-up). Who carries those out is no concern of this room.
 
 pub mod alarms;
+pub mod apps;
 pub mod clock;
+pub mod fault_catalogue;
 pub mod faults;
 pub mod health;
 pub mod host_upgrade;

@@ -23,6 +23,7 @@ impl System {
             && self.hosts[at].in_service()
             && self.node_ready(at)
             && !self.hosts[at].kube.cordoned
+            && self.hosts[at].kube.taints.iter().all(|t| t["effect"] == "PreferNoSchedule")
             && !self.hosts[at].task.as_deref().is_some_and(|task| task.ends_with("Locking"))
     }
 
@@ -94,6 +95,43 @@ impl System {
                 self.pods[at].ready_at = self.clock.now() + STARTS;
                 self.pods[at].node = Some(node);
             }
+        }
+    }
+
+    /// Ask for a pod to go: `Err` where the disruption budget (one replica of an application at a time) forbids it.
+    pub fn evict_pod(&mut self, name: &str) -> Result<(), Refusal> {
+        let Some(pod) = self.pods.iter().find(|p| p.name == name).cloned() else { return Ok(()) };
+        let waiting = self.pods.iter().any(|p| p.app == pod.app && p.name != pod.name && !self.pod_ready(p));
+        if waiting || self.standing_fault("pdb-blocks").is_some() {
+            return Err("Cannot evict pod as it would violate the pod's disruption budget.".into());
+        }
+        self.replace(name, pod.node.as_deref().unwrap_or(""));
+        Ok(())
+    }
+
+    /// Mark a node for the scheduler, or not.
+    pub fn cordon(&mut self, at: usize, cordoned: bool) {
+        if self.hosts[at].kube.cordoned != cordoned {
+            self.hosts[at].kube.cordoned = cordoned;
+            self.changed(format!(
+                "node-{} {}",
+                if cordoned { "cordoned" } else { "uncordoned" },
+                self.hosts[at].hostname
+            ));
+            self.place_pending();
+        }
+    }
+
+    /// Set the operator's taints of a node; one with effect NoExecute takes the pods off it.
+    pub fn taint(&mut self, at: usize, taints: Vec<serde_json::Value>) {
+        let host = self.hosts[at].hostname.clone();
+        let executes = taints.iter().any(|t| t["effect"] == "NoExecute");
+        self.hosts[at].kube.taints = taints;
+        self.changed(format!("node-tainted {host}"));
+        if executes {
+            self.evict(&host);
+        } else {
+            self.place_pending();
         }
     }
 

@@ -155,6 +155,7 @@ pub struct Pod {
     pub app: String,
     pub name: String,
     pub uid: String,
+    pub created_at: String,
     /// `None`: pending, there is no room for it.
     pub node: Option<String>,
     /// Ready from this product second on.
@@ -166,7 +167,15 @@ impl Pod {
     pub fn new(app: &str, node: Option<String>) -> Pod {
         let uid = super::stamp::uuid();
         let name = format!("{app}-6d8f9c7b5-{}", &uid[..5]);
-        Pod { namespace: "site-app".into(), app: app.into(), name, uid, node, ready_at: 0.0 }
+        Pod {
+            namespace: "site-app".into(),
+            app: app.into(),
+            name,
+            uid,
+            created_at: super::stamp::now(),
+            node,
+            ready_at: 0.0,
+        }
     }
 }
 
@@ -179,6 +188,8 @@ pub struct HostKube {
     pub status: Option<String>,
     /// The operator marked the node unschedulable.
     pub cordoned: bool,
+    /// Taints that the operator set.
+    pub taints: Vec<serde_json::Value>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -229,6 +240,8 @@ pub struct Alarm {
     pub mgmt_affecting: bool,
     pub degrade_affecting: bool,
     pub suppressed: bool,
+    /// A fault of the lab raised it.
+    pub by_fault: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -240,6 +253,33 @@ pub struct App {
     pub status: String,
     pub progress: String,
     pub created_at: String,
+    pub updated_at: Option<String>,
+    /// The version that an update goes to.
+    pub wanted: Option<String>,
+    /// Values that the site set, as `key=value`; an update keeps them only if told to.
+    pub user_overrides: Vec<String>,
+    pub keeps_overrides: bool,
+    /// Kubernetes version that this version of it does not run on.
+    pub incompatible_kube: Option<String>,
+}
+
+impl App {
+    pub fn new(name: &str, version: &str, manifest_file: &str, status: &str) -> App {
+        App {
+            name: name.into(),
+            version: version.into(),
+            manifest_name: format!("{name}-manifest"),
+            manifest_file: manifest_file.into(),
+            status: status.into(),
+            progress: "completed".into(),
+            created_at: super::stamp::now(),
+            updated_at: None,
+            wanted: None,
+            user_overrides: Vec::new(),
+            keeps_overrides: false,
+            incompatible_kube: None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

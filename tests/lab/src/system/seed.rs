@@ -176,6 +176,7 @@ fn host(index: u32, name: &str, personality: &str, subfunctions: &str, release: 
             target: None,
             status: None,
             cordoned: false,
+            taints: vec![],
         },
         patch_current: true,
         reboot_needed: false,
@@ -203,24 +204,21 @@ fn kube_chain(release: &str) -> Vec<String> {
 
 fn apps(release: &str) -> Vec<App> {
     let file = if super::release_number(release) >= 2212 { "fluxcd-manifests" } else { "manifest.yaml" };
-    [
-        ("cert-manager", "1.0-34", "applied"),
-        ("nginx-ingress-controller", "1.1-18", "applied"),
-        ("oidc-auth-apps", "1.0-61", "uploaded"),
-        ("platform-integ-apps", "1.0-44", "applied"),
-    ]
-    .into_iter()
-    .map(|(name, version, status)| App {
-        name: name.into(),
-        version: version.into(),
-        manifest_name: format!("{name}-manifest"),
-        manifest_file: file.into(),
-        status: status.into(),
-        progress: "completed".into(),
-        created_at: stamp::now(),
-    })
-    .collect()
+    let mut apps: Vec<App> =
+        APPS.iter().map(|(name, version, _, status)| App::new(name, version, file, status)).collect();
+    if let Some(app) = apps.iter_mut().find(|a| a.name == "nginx-ingress-controller") {
+        app.user_overrides.push("controller.replicaCount=2".into());
+    }
+    apps
 }
+
+/// The platform's applications: name, version that runs, version that the next release brings, state.
+pub const APPS: &[(&str, &str, &str, &str)] = &[
+    ("cert-manager", "1.0-34", "1.0-40", "applied"),
+    ("nginx-ingress-controller", "1.1-18", "1.1-24", "applied"),
+    ("oidc-auth-apps", "1.0-61", "1.0-66", "uploaded"),
+    ("platform-integ-apps", "1.0-44", "1.0-50", "applied"),
+];
 
 fn certificates() -> Vec<Certificate> {
     let start = super::clock::real_now();

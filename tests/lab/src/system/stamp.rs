@@ -28,6 +28,19 @@ pub fn iso(unix: f64) -> String {
     format!("{y:04}-{mo:02}-{d:02}T{h:02}:{mi:02}:{s:02}.{us:06}+00:00")
 }
 
+/// Unix time of a stamp that begins like those of [`iso`], to the second.
+pub fn unix(stamp: &str) -> Option<f64> {
+    let number = |from: usize, to: usize| stamp.get(from..to).and_then(|text| text.parse::<i64>().ok());
+    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    let seconds = number(11, 13)? * 3600 + number(14, 16)? * 60 + number(17, 19)?;
+    // Years counted from March, as in `civil`.
+    let (year, month_index) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let year_of_era = year.rem_euclid(400);
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + (153 * month_index + 2) / 5 + day - 1;
+    let days = year.div_euclid(400) * 146_097 + day_of_era - 719_468;
+    Some((days * 86_400 + seconds) as f64)
+}
+
 /// The stamp of now.
 pub fn now() -> String {
     iso(real_now())
@@ -65,6 +78,9 @@ mod tests {
     fn civil_dates() {
         assert_eq!(civil(0.0).0, 1970);
         assert_eq!(compact(951_782_400.0), "2000-02-29T000000");
+        assert_eq!(unix("2026-11-21T02:48:10.500000+00:00"), Some(1_795_229_290.0));
+        assert_eq!(unix("2000-02-29T00:00:00Z"), Some(951_782_400.0));
+        assert_eq!(unix("yesterday"), None);
         assert_eq!(iso(1_795_229_290.5), "2026-11-21T02:48:10.500000+00:00");
     }
 }

@@ -133,7 +133,7 @@ impl System {
         }
     }
 
-    fn ceph_alarms(&mut self) {
+    pub(super) fn ceph_alarms(&mut self) {
         let Some(ceph) = self.ceph() else { return };
         let entity = "cluster=ceph_cluster";
         match ceph.health() {

@@ -127,16 +127,23 @@ impl System {
 
     /// The machines report that the services run on a controller.
     pub fn activity_moved(&mut self, to: &str, done: Result<(), String>) {
-        let from = std::mem::replace(&mut self.active, to.into());
         if let Err(why) = done {
             self.changed(format!("activity-failed {to} {why}"));
+            let from = self.active.clone();
+            let alive = self.find(&from).is_ok_and(|at| self.hosts[at].powered);
+            if from != to && alive {
+                // What the other one cannot start goes back to where it ran.
+                self.swact_failed(&from);
+                self.effects.push(Effect::MoveActivity { from: Some(to.into()), to: from, down_ms: 0 });
+            }
             return;
         }
+        let from = std::mem::replace(&mut self.active, to.into());
         self.services_up = true;
         self.api_away_until = self.api_away_until.max(self.clock.now() + API_WARMS);
         for name in [from.as_str(), to] {
             if let Ok(at) = self.find(name)
-                && self.hosts[at].task.as_deref().is_some_and(|task| task.starts_with("Swact"))
+                && self.hosts[at].task.as_deref().is_some_and(|task| task == "Swacting" || from != to)
             {
                 self.set_task(at, Some(""));
             }
@@ -158,6 +165,8 @@ impl System {
         if self.set_upgrade_state(&["activation-requested", "activating"], "activation-failed") {
             self.due.retain(|due| !matches!(due.what, Event::Activating | Event::Activated));
         }
+        self.kube_interrupted();
+        self.apps_interrupted();
         self.changed("conductor-restarted");
     }
 
