@@ -377,6 +377,8 @@ macro_rules! arguments {
         impl $name {
             /// Reads the fields alone; what else is in `args` is passed over.
             pub fn read(args: &$crate::model::value::Dict) -> Result<Self, $crate::action::args::ArgMistake> {
+                // A module may have no arguments at all.
+                let _ = args;
                 Ok($name {
                     $($field: $crate::action::args::field(
                         $crate::action::args::plain_name(stringify!($field)),

@@ -7,7 +7,9 @@ pub mod async_status;
 pub mod blockinfile;
 pub mod command;
 pub mod copy;
+pub mod cron;
 pub mod digest;
+pub mod docker_login;
 pub mod expect;
 pub mod file;
 pub mod file_args;
@@ -25,6 +27,7 @@ pub mod mount;
 mod multipart;
 pub mod own;
 pub mod package;
+pub mod package_facts;
 pub mod paths;
 pub mod ping;
 pub mod postgresql;
@@ -32,6 +35,7 @@ pub mod python_regex;
 pub mod replace;
 pub mod script;
 pub mod service;
+pub mod service_facts;
 pub mod setup;
 pub mod shell_words;
 pub mod slurp;
@@ -55,6 +59,8 @@ pub const ALL: &[Entry] = &[
     Entry::of::<command::Command>(),
     Entry::of::<command::Shell>(),
     Entry::of::<copy::Copy>(),
+    Entry::of::<cron::Cron>(),
+    Entry::of::<docker_login::DockerLogin>(),
     Entry::of::<expect::Expect>(),
     Entry::of::<file::File>(),
     Entry::of::<find::Find>(),
@@ -70,12 +76,14 @@ pub const ALL: &[Entry] = &[
     Entry::of::<package::Apt>(),
     Entry::of::<package::Dnf>(),
     Entry::of::<package::Package>(),
+    Entry::of::<package_facts::PackageFacts>(),
     Entry::of::<ping::Ping>(),
     Entry::of::<postgresql::Db>(),
     Entry::of::<postgresql::User>(),
     Entry::of::<replace::Replace>(),
     Entry::of::<script::Script>(),
     Entry::of::<service::Service>(),
+    Entry::of::<service_facts::ServiceFacts>(),
     Entry::of::<setup::Setup>(),
     Entry::of::<slurp::Slurp>(),
     Entry::of::<stat::Stat>(),

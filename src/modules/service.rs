@@ -25,10 +25,20 @@ arguments! {
         arguments ["args"]: String = "",
         /// Run levels, for init scripts that take them.
         runlevel []: String = "default",
+        /// Have systemd read its unit files again first; for systemd.
+        daemon_reload ["daemon-reload"]: bool = false,
+        /// Have systemd start itself anew first; for systemd.
+        daemon_reexec ["daemon-reexec"]: bool = false,
+        /// Whether it can be started at all; for systemd.
+        masked []: Option<bool>,
+        /// Do not wait until it is done; for systemd.
+        no_block []: bool = false,
+        /// Whose units; for systemd.
+        scope []: systemd::Scope = systemd::Scope::System,
         /// Manager to use: `auto`, `systemd`, or `service` for init scripts.
         r#use []: String = "auto",
     }
-    rules [OneOf(&["state", "enabled"])]
+    rules [OneOf(&["state", "enabled", "masked", "daemon_reload", "daemon_reexec"])]
 }
 
 /// The module `service`.
@@ -62,13 +72,18 @@ impl Module for Service {
                 state: args.state,
                 enabled: args.enabled,
                 force: None,
-                masked: None,
-                daemon_reload: false,
-                daemon_reexec: false,
-                scope: systemd::Scope::System,
-                no_block: false,
+                masked: args.masked,
+                daemon_reload: args.daemon_reload,
+                daemon_reexec: args.daemon_reexec,
+                scope: args.scope,
+                no_block: args.no_block,
             };
             return systemd::Systemd::run(args, host);
+        }
+        if args.masked.is_some() || args.daemon_reload || args.daemon_reexec || args.no_block {
+            return Err(Failure::new(
+                "`masked`, `daemon_reload`, `daemon_reexec` and `no_block` are systemd's, which does not run here",
+            ));
         }
         by_script(&args, host)
     }

@@ -53,6 +53,10 @@ fn refused(plan: &TaskPlan, mistakes: &mut Vec<Mistake>) {
 }
 
 fn arguments(plan: &TaskPlan, compiler: &Compiler, mistakes: &mut Vec<Mistake>) {
+    // Whoever is ready for a failure may want just this one: the step itself tells it then.
+    if plan.inherit.rescued || plan.common.ignore_errors.is_some() || !plan.task.failed_when.is_empty() {
+        return;
+    }
     let action = &plan.task.action;
     let name = action.name.value.to_string();
     let Some((specs, rules, open)) = compiler.modules.definition(&name) else { return };

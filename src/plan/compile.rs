@@ -57,6 +57,8 @@ pub struct Inherit {
     pub search: Vec<PathBuf>,
     pub trail: Trail,
     pub handler: bool,
+    /// A failure is taken care of: by a `rescue` around it.
+    pub rescued: bool,
     /// The playbook's folder, and the name of the one that the user named.
     pub dir: PathBuf,
     pub root: String,
@@ -234,8 +236,10 @@ impl Compiler {
         let trail = inherit.trail.below(&name, siblings);
         let inner = self.within(&Inherit { trail, ..inherit.clone() }, &block);
         let mut parts = Siblings::default();
+        let has_rescue = !block.rescue.is_empty();
         let mut part = |name: &str, entries, mistakes: &mut Vec<Mistake>| {
-            let inner = Inherit { trail: inner.trail.below(name, &mut parts), ..inner.clone() };
+            let rescued = inner.rescued || (name == "block" && has_rescue);
+            let inner = Inherit { trail: inner.trail.below(name, &mut parts), rescued, ..inner.clone() };
             self.tasks(entries, &inner, roles, handlers, mistakes)
         };
         let plan = BlockPlan {
