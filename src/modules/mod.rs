@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod actions;
+pub mod archive;
 pub mod assemble;
 pub mod async_status;
 pub mod blockinfile;
@@ -24,6 +25,7 @@ pub mod ini_file;
 pub mod known_hosts;
 pub mod lineinfile;
 pub mod mount;
+pub mod mount_facts;
 mod multipart;
 pub mod own;
 pub mod package;
@@ -53,6 +55,7 @@ use crate::action::module::Entry;
 
 /// Every module, by its file's name. A module that is not here is refused before any host is touched.
 pub const ALL: &[Entry] = &[
+    Entry::of::<archive::Archive>(),
     Entry::of::<assemble::Assemble>(),
     Entry::of::<async_status::AsyncStatus>(),
     Entry::of::<blockinfile::BlockInFile>(),
@@ -72,6 +75,7 @@ pub const ALL: &[Entry] = &[
     Entry::of::<known_hosts::KnownHosts>(),
     Entry::of::<lineinfile::LineInFile>(),
     Entry::of::<mount::Mount>(),
+    Entry::of::<mount_facts::MountFacts>(),
     Entry::of::<own::Own>(),
     Entry::of::<package::Apt>(),
     Entry::of::<package::Dnf>(),

@@ -109,7 +109,7 @@ pub(super) fn unescape(field: &str) -> String {
 
 pub(super) fn mounts(host: &mut dyn Look, _: &Args, facts: &mut Facts) -> Result<(), HostError> {
     let table = text(host, "/proc/self/mounts")?.unwrap_or_default();
-    let uuids = by_uuid(host)?;
+    let uuids = device_uuids(host)?;
     let mut mounts = Vec::new();
     for line in table.lines() {
         let fields: Vec<String> = line.split(' ').map(unescape).collect();
@@ -127,33 +127,45 @@ pub(super) fn mounts(host: &mut dyn Look, _: &Args, facts: &mut Facts) -> Result
             "passno" => passno.parse::<i64>().unwrap_or(0),
             "uuid" => uuids.iter().find(|(path, _)| *path == real).map_or("N/A", |(_, uuid)| uuid.as_str()),
         };
-        // A filesystem whose server is gone must not hold up the others: only local ones are measured.
-        if !matches!(fstype.as_str(), "nfs" | "nfs4" | "cifs" | "smb3" | "fuse.sshfs")
-            && let Ok(s) = nix::sys::statvfs::statvfs(mount.as_str())
-        {
-            let unit = s.fragment_size();
-            for (name, value) in [
-                ("size_total", s.blocks() * unit),
-                ("size_available", s.blocks_available() * unit),
-                ("block_size", unit),
-                ("block_total", s.blocks()),
-                ("block_available", s.blocks_available()),
-                ("block_used", s.blocks().saturating_sub(s.blocks_available())),
-                ("inode_total", s.files()),
-                ("inode_available", s.files_free()),
-                ("inode_used", s.files().saturating_sub(s.files_free())),
-            ] {
-                entry.insert(Key::from(name), value.into());
-            }
-        }
+        entry.extend(measured(mount, fstype));
         mounts.push(Value::dict(entry));
     }
     facts.put("mounts", mounts);
     Ok(())
 }
 
+/// Sizes of what is mounted on a directory; none where they cannot be had.
+pub fn measured(mount: &str, fstype: &str) -> Dict {
+    let mut sizes = Dict::new();
+    // A filesystem whose server is gone must not hold up the others: only local ones are measured.
+    if !matches!(fstype, "nfs" | "nfs4" | "cifs" | "smb3" | "fuse.sshfs")
+        && let Ok(s) = nix::sys::statvfs::statvfs(mount)
+    {
+        let unit = s.fragment_size();
+        for (name, value) in [
+            ("size_total", s.blocks() * unit),
+            ("size_available", s.blocks_available() * unit),
+            ("block_size", unit),
+            ("block_total", s.blocks()),
+            ("block_available", s.blocks_available()),
+            ("block_used", s.blocks().saturating_sub(s.blocks_available())),
+            ("inode_total", s.files()),
+            ("inode_available", s.files_free()),
+            ("inode_used", s.files().saturating_sub(s.files_free())),
+        ] {
+            sizes.insert(Key::from(name), value.into());
+        }
+    }
+    sizes
+}
+
+/// The fields of a line of `fstab` or its kin.
+pub fn table_fields(line: &str) -> Vec<String> {
+    line.split_whitespace().map(unescape).collect()
+}
+
 /// Devices by the UUID of what is on them.
-fn by_uuid(host: &mut dyn Look) -> Result<Vec<(std::path::PathBuf, String)>, HostError> {
+pub fn device_uuids(host: &mut dyn Look) -> Result<Vec<(std::path::PathBuf, String)>, HostError> {
     let dir = Path::new("/dev/disk/by-uuid");
     if host.stat(dir, true)?.is_none() {
         return Ok(Vec::new());

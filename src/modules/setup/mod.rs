@@ -7,6 +7,8 @@ pub mod local;
 mod network;
 mod system;
 
+pub use hardware::{device_uuids, measured, table_fields};
+
 use std::path::{Path, PathBuf};
 
 use super::paths;
