@@ -269,3 +269,26 @@ fn a_server_is_asked() {
     let said = place.tasks("- uri: {url: 'http://127.0.0.1:9/', method: DELETE}\n", &["--check"], 0);
     assert!(said.contains("not knowable") || said.contains("skipping"), "{said}");
 }
+
+#[test]
+fn trees_are_synchronized() {
+    if Command::new("rsync").arg("--version").stdout(Stdio::null()).status().is_err() {
+        println!("SKIPPED trees_are_synchronized: there is no rsync");
+        return;
+    }
+    let place = Place::new();
+    place.write("files/tree/a", "one\n").write("files/tree/sub/b", "two\n").write("out/tree/old", "x");
+    let out = place.at("out").display().to_string();
+    let task = format!(
+        "- synchronize: {{src: tree, dest: {out}, delete: true, rsync_opts: ['--exclude=sub']}}\n  register: r\n"
+    );
+    let tasks = format!(
+        "{task}- assert: {{that: [r is changed, r.rc == 0, \"'tree/a' in r.msg\"]}}\n{task}- assert: {{that: [r is not changed]}}\n\
+         - synchronize: {{src: {out}/tree/, dest: {out}/copy/, mode: pull}}\n  delegate_to: localhost\n"
+    );
+    place.tasks(&format!("{task}- assert: {{that: [r is changed]}}\n"), &["--check"], 0);
+    assert!(place.at("out/tree/old").exists() && !place.at("out/tree/a").exists(), "a check run changes nothing");
+    place.tasks(&tasks, &[], 0);
+    assert!(!place.at("out/tree/old").exists() && !place.at("out/tree/sub").exists());
+    assert_eq!(fs::read_to_string(place.at("out/copy/a")).unwrap(), "one\n");
+}

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use super::args::{ArgSpec, Arguments, Rule};
-use super::module::{Failure, wrong_arguments};
+use super::module::{Become, Failure, wrong_arguments};
 use crate::model::event;
 use crate::model::outcome::{Consequence, Outcome};
 use crate::model::value::{Dict, Value};
@@ -84,6 +84,10 @@ pub trait Context: Send {
     /// Opens a gate: shows it and takes an answer (given beforehand, or typed). An unanswered or refused one is a failure
     /// that stops the run, to be resumed.
     fn gate<'a>(&'a mut self, gate: event::Gate, answer: Option<String>) -> Wait<'a, Result<Outcome, Failure>>;
+    /// How another program of this machine gets to the host, for one that has its own way of talking (`rsync`).
+    fn way(&mut self) -> Wait<'_, Result<Way, Failure>>;
+    /// The user that the task becomes, if any.
+    fn becoming(&self) -> Result<Option<Become>, Failure>;
     /// Sleeps, unless the run is stopped.
     fn sleep<'a>(&'a mut self, time: Duration) -> Wait<'a, Result<(), Failure>>;
     /// Tells what is waited for.
@@ -98,6 +102,17 @@ pub trait Context: Send {
     fn consequence(&mut self, consequence: Consequence);
     /// Whether the result is shown without being asked, as that of `debug`.
     fn show(&mut self, verbose: bool);
+}
+
+/// How a program of this machine gets to the host of a task.
+#[derive(Clone, Debug)]
+pub enum Way {
+    /// The host is this machine.
+    Here,
+    /// The task is delegated to its own host: the program runs there.
+    There,
+    /// By `ssh` with these arguments, through the connection that stands: its control socket needs no password.
+    Ssh { program: String, arguments: Vec<String>, socket: PathBuf, address: String },
 }
 
 /// A file that was found on disk or in the set built into the binary.

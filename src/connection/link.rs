@@ -29,6 +29,15 @@ const LEAVING: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Link(Arc<Inner>);
 
+/// A way through a connection that stands.
+pub struct Ssh {
+    pub program: String,
+    pub arguments: Vec<String>,
+    /// Its control socket.
+    pub socket: std::path::PathBuf,
+    pub address: String,
+}
+
 struct Inner {
     connector: Connector,
     target: Target,
@@ -150,6 +159,18 @@ impl Link {
         }));
         link.take_up(channel, welcome);
         Ok(link)
+    }
+
+    /// How another program's `ssh` goes through this connection; none for this machine itself.
+    pub async fn ssh(&self) -> Option<Ssh> {
+        let target = &self.0.target;
+        let master = self.0.master.lock().await;
+        master.as_ref().map(|m| Ssh {
+            program: target.ssh_program.clone(),
+            arguments: target.ssh_arguments().into_iter().map(|a| a.to_string_lossy().into_owned()).collect(),
+            socket: m.socket().to_owned(),
+            address: target.address.clone(),
+        })
     }
 
     /// The agent's first words: boot id, process, start, user.

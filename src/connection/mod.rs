@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use error::LinkError;
-pub use link::{Done, Known, Link, Reattached, Tidings};
+pub use link::{Done, Known, Link, Reattached, Ssh, Tidings};
 pub use shell::Shell;
 pub use target::{Kind, Target};
 pub use transfer::{Blobs, Content, Fetched};

@@ -105,6 +105,11 @@ impl Master {
         }
     }
 
+    /// Where another `ssh` finds this connection.
+    pub fn socket(&self) -> &Path {
+        self.session.control_socket()
+    }
+
     /// Whether the connection stands, as far as the master knows.
     pub async fn is_alive(&self) -> bool {
         self.session.check().await.is_ok()

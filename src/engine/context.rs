@@ -11,8 +11,8 @@ use super::run::Halt;
 use super::scope::TaskScope;
 use super::step::{End, Step};
 use super::{execute, hosts};
-use crate::action::engine_side::{ActionEntry, Content, Context, Found, Wait};
-use crate::action::module::{Call, Entry, Failure, Job, Recovery};
+use crate::action::engine_side::{ActionEntry, Content, Context, Found, Wait, Way};
+use crate::action::module::{Become, Call, Entry, Failure, Job, Recovery};
 use crate::action::wire::Attempt;
 use crate::connection::{Known, Link, LinkError, Reattached, Tidings};
 use crate::journal::record::Ruling;
@@ -596,6 +596,35 @@ impl Context for ActionContext<'_> {
             let result = super::gate::open(self.caller.step, gate, answer).await.map_err(End::Halt);
             self.end(result)
         })
+    }
+
+    fn way(&mut self) -> Wait<'_, Result<Way, Failure>> {
+        Box::pin(async move {
+            let (run, step, scope) = (self.caller.step.run, self.caller.step, self.caller.scope);
+            let delegated = execute::delegate(&run.templar, step.task, scope).map_err(Self::template)?;
+            match delegated.as_deref() {
+                None | Some("localhost" | "127.0.0.1" | "::1") => {}
+                Some(name) if name == step.host => return Ok(Way::There),
+                Some(other) => {
+                    let why = format!(
+                        "delegating to {other} is not supported here: to this machine or to the task's own host is"
+                    );
+                    return Err(Failure::new(why));
+                }
+            }
+            let link = run.hosts.link(run, step.host, scope, step).await;
+            let link = link.map_err(|e| Failure::Failed(Box::new(Outcome::unreachable(e.to_string()))))?;
+            Ok(match link.ssh().await {
+                None => Way::Here,
+                Some(crate::connection::Ssh { program, arguments, socket, address }) => {
+                    Way::Ssh { program, arguments, socket, address }
+                }
+            })
+        })
+    }
+
+    fn becoming(&self) -> Result<Option<Become>, Failure> {
+        execute::becoming(self.caller.step, self.caller.scope).map_err(Self::template)
     }
 
     fn sleep<'a>(&'a mut self, time: Duration) -> Wait<'a, Result<(), Failure>> {

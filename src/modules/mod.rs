@@ -2,6 +2,8 @@
 
 pub mod accounts;
 pub mod actions;
+pub mod apt_key;
+pub mod apt_repository;
 pub mod archive;
 pub mod assemble;
 pub mod async_status;
@@ -55,6 +57,8 @@ use crate::action::module::Entry;
 
 /// Every module, by its file's name. A module that is not here is refused before any host is touched.
 pub const ALL: &[Entry] = &[
+    Entry::of::<apt_key::AptKey>(),
+    Entry::of::<apt_repository::AptRepository>(),
     Entry::of::<archive::Archive>(),
     Entry::of::<assemble::Assemble>(),
     Entry::of::<async_status::AsyncStatus>(),
