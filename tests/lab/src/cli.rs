@@ -119,6 +119,9 @@ enum FaultVerb {
         name: String,
         /// KEY=VALUE
         parameters: Vec<String>,
+        /// The host it is meant for: the same as host=HOST.
+        #[arg(long)]
+        host: Option<String>,
         /// Only after a change whose name starts so (see `log --json`).
         #[arg(long)]
         when: Option<String>,
@@ -380,9 +383,10 @@ fn fault(places: &Places, what: FaultVerb) -> Result<i32> {
             }
             Ok(0)
         }
-        FaultVerb::Add { name, parameters, when, times } => {
+        FaultVerb::Add { name, parameters, host, when, times } => {
             let parameters = parameters
-                .iter()
+                .into_iter()
+                .chain(host.map(|host| format!("host={host}")))
                 .map(|pair| {
                     pair.split_once('=')
                         .map(|(key, value)| (key.to_string(), value.to_string()))

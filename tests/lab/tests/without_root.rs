@@ -134,3 +134,27 @@ fn what_to_enable_is_said_in_one_line() {
     );
     assert!(!user.dir.join("l").exists(), "nothing was made");
 }
+
+#[test]
+fn a_pair_of_an_ordinary_user() {
+    if skipped("a_pair_of_an_ordinary_user") {
+        return;
+    }
+    let user = User::new("pair", true);
+    user.good(&["up", "duplex", "--rate", "3000"]);
+    let platform = "source /etc/platform/openrc; system";
+    user.good(&["exec", "controller-0", "--", "bash", "-c", &format!("{platform} host-swact controller-0")]);
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let sql = "cd /; runuser -u postgres -- psql -d sysinv -At -c 'select count(*) from site_notes'";
+    let notes = loop {
+        let out = user.lab(&["exec", "controller-1", "--", "sh", "-c", sql]);
+        if out.status.success() {
+            break String::from_utf8(out.stdout).unwrap();
+        }
+        assert!(std::time::Instant::now() < end, "the services did not move: {}", user.good(&["status"]));
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    };
+    assert_eq!(notes, "200\n");
+    let list = user.good(&["exec", "controller-1", "--", "bash", "-c", &format!("sleep 0.1; {platform} host-list")]);
+    assert_eq!(list.matches(" available ").count(), 2, "{list}");
+}

@@ -130,7 +130,7 @@ pub const CATALOGUE: &[Kind] = &[
         "host=controller-0",
         "a host's configuration is out of date (250.001)",
     ),
-    kind("data-migration-failed", Place::Waits, 1, "", "the next migration on controller-1 fails"),
+    kind("data-migration-failed", Place::Waits, 1, "host=controller-1", "the next migration on controller-1 fails"),
     kind(
         "data-migration-slow",
         Place::Waits,

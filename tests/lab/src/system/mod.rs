@@ -90,13 +90,9 @@ impl System {
         self.info.system_type == "All-in-one"
     }
 
-    /// The imported load, if there is one to upgrade to.
+    /// The imported load, if there is one to upgrade to: the load of an older release is not.
     pub fn imported(&self) -> Option<&Load> {
-        self.loads.iter().find(|l| l.state == "imported" && !self.is_running(&l.version))
-    }
-
-    fn is_running(&self, version: &str) -> bool {
-        self.info.software_version == version
+        self.loads.iter().find(|l| l.state == "imported" && l.compatible == self.info.software_version)
     }
 
     /// The major/minor release as a number that orders right (21.05 -> 2105).

@@ -109,6 +109,9 @@ impl System {
         if matches!(upgrade.state.as_str(), "activating" | "activating-hosts" | "activation-complete") {
             return Err("upgrade-activate rejected: Upgrade already activating or activated.".into());
         }
+        if upgrade.state == "completing" {
+            return Err("upgrade-activate rejected: Upgrade is completing.".into());
+        }
         if self.hosts.iter().any(|h| h.administrative != "unlocked" || h.operational != "enabled") {
             return Err("upgrade-activate rejected: All hosts must be unlocked and enabled before the upgrade can be \
                         activated."
@@ -235,6 +238,9 @@ impl System {
         };
         if matches!(upgrade.state.as_str(), "aborting" | "aborting-reinstall" | "abort-completing") {
             return Err("upgrade-abort rejected: Upgrade already aborted ".into());
+        }
+        if upgrade.state == "completing" {
+            return Err("upgrade-abort rejected: Upgrade is completing.".into());
         }
         let reinstall = self.abort_needs_reinstall();
         self.set_upgrade_state(&[], if reinstall { "aborting-reinstall" } else { "aborting" });

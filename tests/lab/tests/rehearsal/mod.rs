@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use stx_lab::server;
-use stx_lab::shell::{FileSeen, Invocation, Local};
+use stx_lab::shell::{FileSeen, Invocation, Local, Reply};
 use stx_lab::system::seed::{self, Wish};
 use stx_lab::system::{Effect, System};
 
@@ -116,6 +116,33 @@ impl Rehearsal {
         Rehearsal { system, width: 200 }
     }
 
+    /// A system as `stx-lab up` makes it, at a standing clock.
+    pub fn of(wish: &Wish) -> Rehearsal {
+        let mut system = seed::system(wish);
+        system.clock.frozen = true;
+        Rehearsal { system, width: 200 }
+    }
+
+    /// Run a command line on the active controller, with these answers to its questions.
+    pub fn command(&mut self, line: &str, answers: &[&str]) -> Reply {
+        let argv: Vec<String> = line.split_whitespace().map(str::to_string).collect();
+        let mut call = self.invocation(&argv);
+        if matches!(argv[0].as_str(), "drbd-overview" | "sw-patch") {
+            call.uid = 0;
+        }
+        let host = self.system.active.clone();
+        loop {
+            let reply = server::command(&mut self.system, &call, &host);
+            if reply.ask.is_none() {
+                return reply;
+            }
+            match answers.get(call.answers.len()) {
+                Some(answer) => call.answers.push((*answer).to_string()),
+                None => call.eof = true,
+            }
+        }
+    }
+
     /// Put the recorded command to the lab, with these answers to its questions.
     #[track_caller]
     pub fn asked(&mut self, name: &str, answers: &[&str]) {
@@ -151,6 +178,7 @@ impl Rehearsal {
             files.insert(name.to_string(), FileSeen { exists: true, digest: "d1".into(), text: text.into() });
         };
         put("bootimage-24.03.iso", "version=24.03\nfrom=22.12\n");
+        put("new.iso", &format!("version={}\nfrom={}\n", self.system.to_release, self.system.from_release));
         put("noxml.iso", "nothing of use");
         put("same.iso", "version=22.12\nfrom=21.12\n");
         put("nopath.iso", "version=24.03\nfrom=21.12\n");
@@ -168,7 +196,7 @@ impl Rehearsal {
             env: env.map(|(key, value)| (key.to_string(), value.to_string())).into(),
             width: self.width,
             local: Local {
-                active_units: ["keystone", "sysinv-api", "fm-api"].map(String::from).to_vec(),
+                active_units: ["keystone", "sysinv-api", "fm-api", "sm"].map(String::from).to_vec(),
                 database: true,
                 files,
             },
