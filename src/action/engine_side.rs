@@ -96,6 +96,8 @@ pub trait Context: Send {
     fn boot_id(&mut self) -> Wait<'_, Result<String, Failure>>;
     /// Drops the link and tries once to open it again, taking an unknown host key knowingly if told so; the boot id found.
     fn reconnect(&mut self, new_host_key: bool) -> Wait<'_, Result<String, Failure>>;
+    /// From here on these host keys of the host (type and key) are taken, and no others; they were read on a link that is trusted.
+    fn trust_keys(&mut self, keys: &[String]) -> Result<(), Failure>;
     /// Runs a command over plain ssh, without an agent (`raw`).
     fn raw<'a>(&'a mut self, line: &'a str) -> Wait<'a, Result<Outcome, Failure>>;
     /// Does something to the run itself.

@@ -662,6 +662,10 @@ impl Context for ActionContext<'_> {
         })
     }
 
+    fn trust_keys(&mut self, keys: &[String]) -> Result<(), Failure> {
+        self.caller.step.run.hosts.trust_keys(&self.caller.target, keys)
+    }
+
     fn raw<'a>(&'a mut self, line: &'a str) -> Wait<'a, Result<Outcome, Failure>> {
         Box::pin(async move {
             let caller = &self.caller;

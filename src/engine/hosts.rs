@@ -199,6 +199,19 @@ impl Hosts {
         self.new_keys.lock().unwrap_or_else(PoisonError::into_inner).insert(host.to_owned(), Trust::TakeNext);
     }
 
+    /// From here on the host may answer with any of these keys, and no other: a floating address has those of several units.
+    pub fn trust_keys(&self, host: &str, keys: &[String]) -> Result<(), Failure> {
+        let file = self.key_file(host);
+        let lines: String = keys.iter().map(|key| format!("* {key}\n")).collect();
+        let failed = |e: std::io::Error| Failure::new(format!("writing {}: {e}", file.display()));
+        // Whole or not at all: another link may be read from it now.
+        let mut new = file.clone().into_os_string();
+        new.push(".new");
+        std::fs::write(&new, lines).and_then(|()| std::fs::rename(&new, &file)).map_err(failed)?;
+        self.new_keys.lock().unwrap_or_else(PoisonError::into_inner).insert(host.to_owned(), Trust::Taken);
+        Ok(())
+    }
+
     /// Content that modules may ask for, by its SHA-256.
     pub fn offer(&self, content: Content) -> Result<String, Failure> {
         let (sha256, content) = match content {

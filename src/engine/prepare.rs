@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 
 use super::play::PlayState;
-use super::run::{Extra, Gathering, Halt, Mismatch, Run};
+use super::run::{Gathering, Halt, Mismatch, Run};
 use super::scope::TaskScope;
 use crate::model::inventory::Inventory;
 use crate::model::secret::Secret;
@@ -14,8 +14,8 @@ use crate::plan::{Node, PlayPlan, pattern};
 
 impl Run {
     /// The play's hosts: its pattern within `--limit`.
-    pub(super) fn play_hosts(&self, plan: &PlayPlan) -> Result<Vec<String>, Halt> {
-        let scope = Extra(&self.compiler.extra);
+    pub(super) fn play_hosts(self: &Arc<Run>, plan: &PlayPlan) -> Result<Vec<String>, Halt> {
+        let scope = self.play_scope(plan);
         let written = self.templar.render(&plan.play.hosts.value, &scope).map_err(|e| Halt::Refused(e.to_string()))?;
         let patterns: Vec<String> = match written {
             Value::List(list) => list.iter().map(Value::to_string).collect(),
@@ -54,13 +54,25 @@ impl Run {
         Ok(hosts)
     }
 
+    /// What the keywords of a play itself may use: extra variables, its own and those of its imports, `groups` and `hostvars`.
+    fn play_scope(self: &Arc<Run>, plan: &PlayPlan) -> TaskScope {
+        let mut scope = TaskScope::of_host(self, None, "");
+        for (name, value) in
+            std::iter::once(&plan.play.common.vars).chain(plan.import_vars.iter().map(|v| &**v)).flatten()
+        {
+            if let (Some(text), false) = (name.as_str(), self.compiler.extra.contains_key(name)) {
+                scope.set(text, value.clone());
+            }
+        }
+        scope
+    }
+
     /// The play's tasks, with the gathering of facts before them if it is wanted.
-    pub(super) fn with_facts(&self, plan: &PlayPlan, hosts: &[String]) -> Vec<Node> {
+    pub(super) fn with_facts(self: &Arc<Run>, plan: &PlayPlan, hosts: &[String]) -> Vec<Node> {
         let usual = self.options.gathering != Gathering::Explicit;
         let wanted = match &plan.play.gather_facts {
             Some(w) => {
-                let value =
-                    self.templar.render(&w.value, &Extra(&self.compiler.extra)).unwrap_or_else(|_| w.value.clone());
+                let value = self.templar.render(&w.value, &self.play_scope(plan)).unwrap_or_else(|_| w.value.clone());
                 crate::action::args::truth(&value).unwrap_or(usual)
             }
             None => usual,
@@ -75,10 +87,10 @@ impl Run {
     }
 
     /// Sizes of the batches that `serial` asks for.
-    pub(super) fn batches(&self, plan: &PlayPlan, hosts: usize) -> Result<Vec<usize>, Halt> {
+    pub(super) fn batches(self: &Arc<Run>, plan: &PlayPlan, hosts: usize) -> Result<Vec<usize>, Halt> {
         let mut sizes = Vec::new();
         for written in &plan.play.serial {
-            let rendered = self.templar.render_or_omit(&written.value, &Extra(&self.compiler.extra));
+            let rendered = self.templar.render_or_omit(&written.value, &self.play_scope(plan));
             let Some(value) = rendered.map_err(|e| Halt::Refused(e.to_string()))? else { continue };
             let each = match value {
                 Value::List(list) => list.to_vec(),

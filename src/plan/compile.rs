@@ -175,6 +175,7 @@ impl Compiler {
             root: inherit.root.clone(),
             dir: inherit.dir.clone(),
             tags: base.tags,
+            import_vars: inherit.vars.clone(),
             nodes,
             handlers,
             roles,

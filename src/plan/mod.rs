@@ -37,6 +37,8 @@ pub struct PlayPlan {
     pub root: String,
     pub dir: PathBuf,
     pub tags: Vec<String>,
+    /// Variables of the imports that brought it in, the innermost last: they rank above the play's own.
+    pub import_vars: Vec<Arc<Dict>>,
     pub nodes: Vec<Node>,
     pub handlers: Vec<Arc<TaskPlan>>,
     /// Every role that was brought in statically, in order: their defaults and variables are seen by the whole play.

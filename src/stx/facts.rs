@@ -6,9 +6,9 @@ use crate::action::host::{Act, HostError, Look};
 use crate::action::module::{Failure, Module};
 use crate::dict;
 use crate::model::outcome::Outcome;
-use crate::model::value::{Dict, Value};
+use crate::model::value::{Dict, Key, Value};
 
-use super::platform::{self, CEPH_CONFIGURED, CONFIGURED, OPENRC, RESTORING};
+use super::platform::{self, CEPH_CONFIGURED, CONFIGURED, HostUpgradeRow, OPENRC, RESTORING};
 use super::state::{Dialect, LoadState};
 
 crate::arguments! {
@@ -27,7 +27,7 @@ impl Module for Facts {
     const RETURNS: &'static [(&'static str, &'static str)] = &[(
         "ansible_facts.stx",
         "platform (up, bare, restoring), installed_release, boot_id, ceph (whether it is the backend), and from a platform that is up: name, uuid, type, mode, \
-         software_version, dialect, hosts, loads, upgrade_state and kube_upgrade_state (`none` or the platform's word), from_release, \
+         software_version, dialect, hosts, controllers, storage, workers, active_controller, running and target (releases by host, not on simplex), loads, upgrade_state and kube_upgrade_state (`none` or the platform's word), from_release, \
          to_release (of the upgrade, else of an imported load, else of a new release in `loads_dir`), load_iso, load_sig, \
          old_loads",
     )];
@@ -75,7 +75,19 @@ fn ask(host: &mut dyn Look, args: &Args) -> Result<Dict, Failure> {
     let system = platform::patiently(host, platform::show)?;
     let upgrade = platform::patiently(host, platform::upgrade)?;
     let loads = platform::patiently(host, platform::loads)?;
-    let hosts = platform::patiently(host, platform::host_names)?;
+    let all = platform::patiently(host, platform::hosts)?;
+    let hosts: Vec<&String> = all.iter().map(|(name, _)| name).collect();
+    let of = |personality: &str| -> Value {
+        all.iter().filter(|(_, p)| p == personality).map(|(name, _)| name.as_str()).collect()
+    };
+    // A simplex system has one host, whose release is the system's.
+    let releases = if system.simplex() { Vec::new() } else { platform::patiently(host, platform::host_upgrades)? };
+    let mut active = None;
+    for (name, _) in all.iter().filter(|(_, p)| p == "controller") {
+        if platform::patiently(host, |h| platform::host(h, name))?.active {
+            active = Some(name.clone());
+        }
+    }
     let newer = |version: &str| number(version) > number(&system.version);
     let imported = loads.iter().find(|l| l.state != LoadState::Active && newer(&l.version));
     let offered = offered(host, args)?;
@@ -97,7 +109,10 @@ fn ask(host: &mut dyn Look, args: &Args) -> Result<Dict, Failure> {
         "name" => system.name.as_str(), "uuid" => system.uuid.as_str(), "type" => system.kind.as_str(),
         "mode" => system.mode.as_str(), "software_version" => system.version.as_str(),
         "dialect" => Dialect::of(&system.version).map(Dialect::word),
-        "hosts" => hosts.iter().map(String::as_str).collect::<Value>(),
+        "hosts" => hosts.iter().map(|h| h.as_str()).collect::<Value>(),
+        "controllers" => of("controller"), "storage" => of("storage"), "workers" => of("worker"),
+        "active_controller" => active,
+        "running" => by_host(&releases, |r| &r.running), "target" => by_host(&releases, |r| &r.target),
         "loads" => loads.iter().map(|l| Value::dict(dict! {
             "id" => l.id.as_str(), "state" => l.state.word(), "software_version" => l.version.as_str(),
         })).collect::<Value>(),
@@ -109,6 +124,10 @@ fn ask(host: &mut dyn Look, args: &Args) -> Result<Dict, Failure> {
         "load_iso" => offer.map(|(_, iso, _)| iso.as_str()).unwrap_or_default(),
         "load_sig" => offer.map(|(.., sig)| sig.as_str()).unwrap_or_default(),
     })
+}
+
+fn by_host(rows: &[(String, HostUpgradeRow)], release: impl Fn(&HostUpgradeRow) -> &String) -> Value {
+    Value::dict(rows.iter().map(|(host, row)| (Key::from(host.as_str()), Value::from(release(row).as_str()))).collect())
 }
 
 /// Releases in the directory: name, ISO, signature.

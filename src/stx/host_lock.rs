@@ -56,7 +56,7 @@ impl Module for HostLock {
                 Step::Wait => break,
                 Step::WaitOnline => now = wait_online(&args, host)?,
                 Step::Act => {
-                    act(&args, host)?;
+                    act(&args, &system, host)?;
                     changed = true;
                     break;
                 }
@@ -123,8 +123,8 @@ fn busy(now: &Host) -> Failure {
         .into()
 }
 
-fn act(args: &Args, host: &mut dyn Act) -> Result<(), Failure> {
-    let effects = effects(args, host)?;
+fn act(args: &Args, system: &System, host: &mut dyn Act) -> Result<(), Failure> {
+    let effects = effects(args, system, host)?;
     let command = if args.state == State::Locked { "host-lock" } else { "host-unlock" };
     // An application that is being applied refuses an unlock for a while.
     let budget = Duration::from_secs(900);
@@ -167,20 +167,25 @@ fn rejected(args: &Args, why: String) -> Failure {
 }
 
 /// What later steps of a check run see.
-fn effects(args: &Args, host: &mut dyn Act) -> Result<Vec<Effect>, Failure> {
+fn effects(args: &Args, system: &System, host: &mut dyn Act) -> Result<Vec<Effect>, Failure> {
     if args.state == State::Locked {
         return Ok(vec![platform::supposed_host(&args.host, "locked", "disabled", "online")]);
     }
-    let mut effects = vec![
-        platform::supposed_host(&args.host, "unlocked", "enabled", "available"),
-        Effect::Gone(RESTORING.into()),
-        Effect::File { path: CONFIGURED.into(), content: Vec::new(), mode: 0o644 },
-    ];
+    let mut effects = vec![platform::supposed_host(&args.host, "unlocked", "enabled", "available")];
+    if system.simplex() {
+        effects.push(Effect::Gone(RESTORING.into()));
+        effects.push(Effect::File { path: CONFIGURED.into(), content: Vec::new(), mode: 0o644 });
+    }
     // A controller that comes up on the new release reports it, and the upgrade moves on.
-    if let Some(upgrade) = platform::patiently(host.as_look(), platform::upgrade)?
-        && upgrade.state == UpgradeState::UpgradingControllers
-    {
-        effects.push(upgrade.supposed(&UpgradeState::UpgradingHosts));
+    if let Some(upgrade) = platform::patiently(host.as_look(), platform::upgrade)? {
+        let next = match upgrade.state {
+            UpgradeState::UpgradingControllers if system.simplex() => Some(UpgradeState::UpgradingHosts),
+            UpgradeState::DataMigrationComplete if args.host == "controller-1" => {
+                Some(UpgradeState::UpgradingControllers)
+            }
+            _ => None,
+        };
+        effects.extend(next.map(|state| upgrade.supposed(&state)));
     }
     Ok(effects)
 }

@@ -5,17 +5,22 @@ mod alarms;
 pub mod archive;
 mod archive_check;
 mod certificates;
+mod controller_keys;
 mod credentials;
 mod disk_space;
+mod drbd;
 mod facts;
 mod health;
 mod hiera_migrate;
 mod host_lock;
+mod host_swact;
 mod host_upgrade;
 mod licence;
 mod load;
 mod patch;
+mod peer_upgrade;
 pub mod platform;
+mod release_data;
 mod restore;
 pub mod state;
 pub mod tables;
@@ -31,16 +36,21 @@ pub const ALL: &[Entry] = &[
     Entry::of::<alarms::Alarms>(),
     Entry::of::<archive_check::ArchiveCheck>(),
     Entry::of::<certificates::Certificates>(),
+    Entry::of::<controller_keys::ControllerKeys>(),
     Entry::of::<credentials::Credentials>(),
     Entry::of::<disk_space::DiskSpace>(),
+    Entry::of::<drbd::Drbd>(),
     Entry::of::<facts::Facts>(),
     Entry::of::<health::HealthQuery>(),
     Entry::of::<hiera_migrate::HieraMigrate>(),
     Entry::of::<host_lock::HostLock>(),
+    Entry::of::<host_swact::HostSwact>(),
     Entry::of::<host_upgrade::HostUpgrade>(),
     Entry::of::<licence::Licence>(),
     Entry::of::<load::LoadModule>(),
     Entry::of::<patch::Patch>(),
+    Entry::of::<peer_upgrade::PeerUpgrade>(),
+    Entry::of::<release_data::ReleaseData>(),
     Entry::of::<restore::claim::Claim>(),
     Entry::of::<restore::database_sync::DatabaseSync>(),
     Entry::of::<restore::etcd::Etcd>(),

@@ -397,6 +397,8 @@ pub struct Host {
     pub load: Option<String>,
     /// Whether it is the active controller.
     pub active: bool,
+    /// Its address on the management network.
+    pub address: Option<String>,
 }
 
 impl Host {
@@ -448,7 +450,11 @@ pub fn host(host: &mut dyn Look, name: &str) -> Result<Host, No> {
         inventory: field("inv_state"),
         config: field("config_status"),
         load: field("software_load"),
-        active: field("capabilities").is_some_and(|c| c.contains("Controller-Active")),
+        active: match host.supposed(ACTIVE) {
+            Some(active) => active.to_string() == name,
+            None => field("capabilities").is_some_and(|c| c.contains("Controller-Active")),
+        },
+        address: field("mgmt_ip"),
     })
 }
 
@@ -463,13 +469,65 @@ pub fn supposed_host(name: &str, administrative: &str, operational: &str, availa
 
 /// Names of all hosts.
 pub fn host_names(host: &mut dyn Look) -> Result<Vec<String>, No> {
+    Ok(hosts(host)?.into_iter().map(|(name, _)| name).collect())
+}
+
+/// All hosts: name and personality.
+pub fn hosts(host: &mut dyn Look) -> Result<Vec<(String, String)>, No> {
     if let Some(Value::List(supposed)) = host.supposed("stx/hosts") {
         needs_openrc(host)?;
-        return Ok(supposed.iter().map(Value::to_string).collect());
+        // Only the one controller of a simplex system is ever supposed.
+        return Ok(supposed.iter().map(|name| (name.to_string(), "controller".to_owned())).collect());
     }
     let words = ["host-list", "--nowrap"];
     let list = List::parse(&ask(host, &words)?).map_err(unreadable(&words))?;
-    list.rows().map(|row| row.need("hostname")).collect::<Result<_, _>>().map_err(unreadable(&words))
+    let read = list.rows().map(|row| Ok((row.need("hostname")?, row.get("personality").unwrap_or_default())));
+    read.collect::<Result<_, Unreadable>>().map_err(unreadable(&words))
+}
+
+/// Which controller is active, as later steps of a check run see it.
+const ACTIVE: &str = "stx/active";
+
+/// The effect of a swact for a check run.
+pub fn supposed_active(name: &str) -> Effect {
+    Effect::Suppose(ACTIVE.into(), name.into())
+}
+
+/// The releases that a host runs and is to run (`system host-upgrade-list`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostUpgradeRow {
+    pub running: String,
+    pub target: String,
+}
+
+/// Asks for the rows of all hosts, by name; those of a check run's upgraded hosts are as supposed.
+pub fn host_upgrades(host: &mut dyn Look) -> Result<Vec<(String, HostUpgradeRow)>, No> {
+    let words = ["host-upgrade-list", "--nowrap"];
+    let list = if reinstalled(host) {
+        needs_openrc(host)?;
+        List::default()
+    } else {
+        List::parse(&ask(host, &words)?).map_err(unreadable(&words))?
+    };
+    let read = list.rows().map(|row| {
+        let name = row.need("hostname")?;
+        let releases = match host.supposed(&format!("stx/running/{name}")) {
+            Some(supposed) => HostUpgradeRow { running: supposed.to_string(), target: supposed.to_string() },
+            None => HostUpgradeRow { running: row.need("running_release")?, target: row.need("target_release")? },
+        };
+        Ok((name, releases))
+    });
+    read.collect::<Result<_, Unreadable>>().map_err(unreadable(&words))
+}
+
+/// Asks for a host's row; none if the platform has none for it.
+pub fn host_upgrade(host: &mut dyn Look, name: &str) -> Result<Option<HostUpgradeRow>, No> {
+    Ok(host_upgrades(host)?.into_iter().find(|(host, _)| host == name).map(|(_, row)| row))
+}
+
+/// The effect of an upgraded host for a check run.
+pub fn supposed_running(name: &str, release: &str) -> Effect {
+    Effect::Suppose(format!("stx/running/{name}"), release.into())
 }
 
 /// An active alarm.

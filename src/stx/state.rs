@@ -178,6 +178,11 @@ impl Task {
             Task::ReinstallFailed(text.to_owned())
         } else if starts("Reinstalling") {
             Task::Reinstalling
+        } else if starts("Swact: Complete") {
+            Task::None
+        } else if starts("Swact: Failed") || starts("Swact: Timeout") {
+            // Stands until the next one: nothing is under way.
+            Task::Other(text.to_owned())
         } else if starts("Swact") {
             Task::Swacting
         } else {
@@ -262,6 +267,8 @@ mod tests {
         assert_eq!(Task::of(Some("Unlocking, please stand-by while the system gracefully reboots")), Task::Unlocking);
         assert!(matches!(Task::of(Some("Reinstall Failed, retrying")), Task::ReinstallFailed(_)));
         assert_eq!(Task::of(Some("Reinstall Succeeded")), Task::None);
+        assert_eq!(Task::of(Some("Swact: In-Progress")), Task::Swacting);
+        assert!(matches!(Task::of(Some("Swact: Failed")), Task::Other(_)));
     }
 
     #[test]

@@ -15,12 +15,20 @@ use super::platform::{self, No, System, Upgrade};
 use super::state::UpgradeState;
 
 crate::choices! {
-    pub enum State { Started = "started", Activated = "activated", Completed = "completed", Aborted = "aborted" }
+    pub enum State {
+        Started = "started",
+        Controllers = "upgrading-controllers",
+        Hosts = "upgrading-hosts",
+        Activated = "activated",
+        Completed = "completed",
+        Aborted = "aborted",
+    }
 }
 
 crate::arguments! {
     pub struct Args {
-        /// Where the upgrade is to be.
+        /// Where the upgrade is to be. `upgrading-controllers` and `upgrading-hosts` are only waited for: the platform goes there when
+        /// an upgraded controller reports its release.
         state []: State,
         /// The new release.
         to_release []: String,
@@ -113,8 +121,8 @@ fn decide(args: &Args, system: &System, now: Option<&Upgrade>) -> Result<Step, F
         return match args.state {
             State::Started if done => Ok(Step::Settled),
             State::Started => Ok(Step::Act),
-            State::Activated | State::Completed if done => Ok(Step::Settled),
-            State::Activated | State::Completed => Err(refused(
+            State::Controllers | State::Hosts | State::Activated | State::Completed if done => Ok(Step::Settled),
+            State::Controllers | State::Hosts | State::Activated | State::Completed => Err(refused(
                 format!("no upgrade to {} is in progress", args.to_release),
                 "start it: `stx-upgrade play upgrade.yml`",
             )),
@@ -137,6 +145,16 @@ fn decide(args: &Args, system: &System, now: Option<&Upgrade>) -> Result<Step, F
     let step = match args.state {
         State::Started if now.state.reached(&Started) => Step::Settled,
         State::Started if now.state == Starting => Step::Wait,
+        State::Controllers | State::Hosts => match &now.state {
+            state if state.reached(goal(args.state)) => Step::Settled,
+            DataMigrationComplete | UpgradingControllers => Step::Wait,
+            other => {
+                return Err(refused(
+                    format!("the upgrade is {other}, and does not come to {} from there by itself", args.state.word()),
+                    "upgrade and unlock the controllers first: `stx-upgrade play upgrade.yml`",
+                ));
+            }
+        },
         State::Activated => match &now.state {
             ActivationComplete | Completing | Completed => Step::Settled,
             ActivationRequested | Activating | ActivatingHosts => Step::Wait,
@@ -187,6 +205,17 @@ fn decide(args: &Args, system: &System, now: Option<&Upgrade>) -> Result<Step, F
     Ok(step)
 }
 
+/// The platform's state that is waited for, for those states that are nothing but that.
+fn goal(state: State) -> &'static UpgradeState {
+    match state {
+        State::Controllers => &UpgradeState::UpgradingControllers,
+        State::Hosts => &UpgradeState::UpgradingHosts,
+        State::Started => &UpgradeState::Started,
+        State::Activated => &UpgradeState::ActivationComplete,
+        State::Completed | State::Aborted => &UpgradeState::Completed,
+    }
+}
+
 fn act(args: &Args, system: &System, now: Option<&Upgrade>, host: &mut dyn Act) -> Result<(), Failure> {
     let new = Upgrade {
         uuid: "(new)".into(),
@@ -196,6 +225,8 @@ fn act(args: &Args, system: &System, now: Option<&Upgrade>, host: &mut dyn Act) 
     };
     let now = now.unwrap_or(&new);
     let (words, stdin, effects): (Vec<&str>, _, Vec<Effect>) = match args.state {
+        // Decided to be waited for, always.
+        State::Controllers | State::Hosts => return Ok(()),
         State::Started => {
             let words = if args.force { vec!["upgrade-start", "--force"] } else { vec!["upgrade-start"] };
             (words, None, vec![now.supposed(&UpgradeState::Started), supposed_archives(system, now)])
@@ -265,6 +296,8 @@ fn wait(args: &Args, host: &mut dyn Act) -> Result<Option<Upgrade>, Ended> {
     let (reason, budget, usual) = match args.state {
         State::Started => ("upgrade started", minutes(60), minutes(10)),
         State::Activated => ("upgrade activated", minutes(60), minutes(10)),
+        State::Controllers => ("upgrading-controllers: controller-1 reports the new release", minutes(30), minutes(2)),
+        State::Hosts => ("upgrading-hosts: controller-0 reports the new release", minutes(30), minutes(2)),
         State::Completed => ("upgrade completed", minutes(15), minutes(1)),
         State::Aborted => ("upgrade aborting", minutes(15), minutes(1)),
     };
@@ -296,7 +329,7 @@ fn judge(
     let Some(upgrade) = &now else {
         return match args.state {
             State::Started => Sight::Never("the upgrade record vanished: the platform's data export failed".into()),
-            State::Activated => Sight::Never("the upgrade record vanished".into()),
+            State::Controllers | State::Hosts | State::Activated => Sight::Never("the upgrade record vanished".into()),
             State::Aborted => Sight::Done(now),
             State::Completed => {
                 *ask_system = true;
@@ -311,8 +344,11 @@ fn judge(
             Sight::Never(format!("the upgrade is {state}"))
         }
         (State::Activated, state) if state.reached(&ActivationComplete) => Sight::Done(now),
+        (State::Controllers | State::Hosts, state) if state.reached(goal(args.state)) => Sight::Done(now),
         (State::Aborted, Aborting | AbortCompleting) => Sight::Done(now),
-        (State::Started | State::Activated | State::Completed, state) if state.aborting() => {
+        (State::Started | State::Controllers | State::Hosts | State::Activated | State::Completed, state)
+            if state.aborting() =>
+        {
             Sight::Never(format!("the upgrade is {state}: someone aborts it"))
         }
         (_, state) => Sight::NotYet(state.to_string()),
@@ -346,6 +382,11 @@ fn stuck(args: &Args, host: &mut dyn Act, error: WaitError) -> Failure {
             .next("/var/log/sysinv.log and the backup's log under /root or /home/sysadmin say why (often: no space in \
                    /opt/platform-backup); put it right and run again"),
         State::Started => a.safe("yes: the running release serves").next("`system upgrade-show`; then `stx-upgrade resume`"),
+        State::Controllers | State::Hosts => a
+            .cause("the agent of the upgraded controller has not reported its release to the conductor")
+            .state(lagging)
+            .safe("yes: the system serves")
+            .next("`system host-upgrade-list` and /var/log/sysinv.log; then `stx-upgrade resume`"),
         State::Activated => a.cause(lagging).safe("yes: services run on the new release").next(
             "bring the hosts named to a current configuration (`system host-lock`/`host-unlock`), then `stx-upgrade resume`",
         ),

@@ -7,19 +7,27 @@ use std::process::{Command, Output};
 /// A lab of one test's own, taken down at its end.
 pub struct Lab {
     pub dir: tempfile::TempDir,
+    /// The release to upgrade to.
+    pub to: String,
 }
 
 impl Lab {
     /// Brings up a simplex system; none, with the reason on standard error, where the machine does not allow it.
     pub fn up(test: &str) -> Option<Lab> {
+        Lab::up_as(test, &["simplex"])
+    }
+
+    /// Brings up a system of another kind: the words that `stx-lab up` takes.
+    pub fn up_as(test: &str, words: &[&str]) -> Option<Lab> {
         if !nix::unistd::getuid().is_root() {
             eprintln!("SKIPPED {test}: the lab needs root for namespaces and mounts");
             return None;
         }
         // Sockets below it must stay short.
         let dir = tempfile::Builder::new().prefix("sx").tempdir_in("/tmp").unwrap();
-        let lab = Lab { dir };
-        let out = lab.lab(&["up", "simplex", "--rate", "3000"]);
+        let to = words.iter().skip_while(|w| **w != "--to").nth(1).copied().unwrap_or("21.12").to_owned();
+        let lab = Lab { dir, to };
+        let out = lab.lab(&[&["up"], words, &["--rate", "3000"]].concat());
         assert!(out.status.success(), "stx-lab up: {}", text(&out));
         Some(lab)
     }
@@ -92,7 +100,11 @@ impl Lab {
     pub fn assert_upgraded(&self) {
         let status = String::from_utf8(self.lab(&["status", "--json"]).stdout).unwrap();
         let status: serde_json::Value = serde_json::from_str(&status).unwrap();
-        assert_eq!(status["software_version"], "21.12", "{status}");
+        assert_eq!(status["software_version"], self.to.as_str(), "{status}");
+        for host in status["hosts"].as_array().unwrap() {
+            assert_eq!(host["release"], self.to.as_str(), "{status}");
+            assert_eq!(host["administrative"], "unlocked", "{status}");
+        }
         assert!(status["upgrade"].is_null(), "{status}");
     }
 }

@@ -19,6 +19,7 @@ mod reconnect;
 mod script;
 mod set_fact;
 mod set_stats;
+mod swact;
 mod synchronize;
 mod template;
 mod unarchive;
@@ -58,6 +59,7 @@ pub const ALL: &[ActionEntry] = &[
     ActionEntry::of::<set_fact::SetFact>(),
     ActionEntry::of::<set_stats::SetStats>(),
     ActionEntry::of::<gate::StxGate>(),
+    ActionEntry::of::<swact::StxSwact>(),
     ActionEntry::of::<synchronize::Synchronize>(),
     ActionEntry::of::<template::Template>(),
     ActionEntry::of::<unarchive::Unarchive>(),

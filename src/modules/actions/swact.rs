@@ -1,0 +1,79 @@
+//! `stx_swact`: the services moved to the other controller, and the floating address followed there.
+
+use std::time::{Duration, Instant};
+
+use crate::action::engine_side::{Action, Context};
+use crate::action::module::Failure;
+use crate::dict;
+use crate::model::event;
+use crate::model::outcome::{Outcome, Status};
+use crate::model::value::{Dict, Value};
+
+pub struct StxSwact;
+
+crate::arguments! {
+    pub struct Args {
+        /// The controller that is to be active.
+        active []: String,
+        /// Seconds until the platform must answer on it.
+        timeout []: u64 = 900u64,
+    }
+}
+
+impl Action for StxSwact {
+    const NAMES: &'static [&'static str] = &["stx_swact"];
+    const DOC: &'static str = "Makes a controller the active one (`system host-swact`) and follows the floating address to it.\n\
+        The address answers with the other controller's host key then. Both controllers' keys are read before, over the management \
+        network and a link that is trusted, and only those are taken. At the end the platform must say, on the new link, that this \
+        controller is active.";
+    const RETURNS: &'static [(&'static str, &'static str)] =
+        &[("active", "the active controller"), ("elapsed", "seconds it took")];
+    const EXAMPLE: &'static str = "- name: controller-1 takes over\n  stx_swact:\n    active: controller-1";
+    type Args = Args;
+
+    async fn run(args: Args, _: Dict, ctx: &mut dyn Context) -> Result<Outcome, Failure> {
+        let start = Instant::now();
+        let swact = dict! {"active" => args.active.as_str(), "timeout" => args.timeout};
+        if ctx.check() {
+            return ctx.call("stx_host_swact", swact).await;
+        }
+        let keys = ctx.call("stx_controller_keys", Dict::new()).await?;
+        if keys.status != Status::Ok {
+            return Ok(keys);
+        }
+        let keys: Vec<String> =
+            keys.data.get("keys").and_then(Value::as_list).unwrap_or_default().iter().map(Value::to_string).collect();
+        ctx.trust_keys(&keys)?;
+        let mut outcome = ctx.call("stx_host_swact", swact.clone()).await?;
+        let changed = outcome.changed;
+        // It ends where it began: on the controller that gave up the services, or with the link. What counts is what is found on
+        // the address from now on.
+        while changed && outcome.status == Status::Ok {
+            match ctx.reconnect(false).await {
+                Ok(_) => {
+                    outcome = ctx.call("stx_host_swact", swact.clone()).await?;
+                    break;
+                }
+                Err(failure) => {
+                    let elapsed = start.elapsed();
+                    if elapsed > Duration::from_secs(args.timeout) {
+                        return Ok(Outcome::failed(format!("nobody answers at the floating address: {failure}")));
+                    }
+                    ctx.heartbeat(event::Wait {
+                        reason: format!("{} at the floating address", args.active),
+                        elapsed: elapsed.as_millis() as u64,
+                        usual: Some(60_000),
+                        budget: args.timeout * 1000,
+                        seen: failure.to_string(),
+                    });
+                    ctx.sleep(Duration::from_secs(1)).await?;
+                }
+            }
+        }
+        if outcome.status == Status::Ok {
+            outcome.changed |= changed;
+            outcome = outcome.with("elapsed", start.elapsed().as_secs());
+        }
+        Ok(outcome)
+    }
+}

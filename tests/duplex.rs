@@ -1,0 +1,91 @@
+//! The rolling upgrade of two controllers against the lab: to its end, again, in check mode, killed and cut off.
+//!
+//! Needs root for the lab's namespaces; where that is missing a test says so and does nothing.
+
+#[path = "stx/lab.rs"]
+mod lab;
+
+use lab::{Lab, text};
+
+/// What a whole upgrade does once, whatever happens to the runner.
+const ONCE: &[&str] = &[
+    "load-importing",
+    "upgrade-starting",
+    "host-upgrade controller-1",
+    "host-wiped controller-1",
+    "upgrade-data-migration-complete",
+    "host-upgrade controller-0",
+    "host-wiped controller-0",
+    "upgrade-activation-requested",
+    "upgrade-completing",
+];
+/// Short waits: a second of the lab is most of an hour.
+const SHORT: &[&str] = &["--yes", "-e", "drbd_stable=1", "-e", "alarm_hold=30"];
+
+fn whole(lab: &Lab) {
+    let out = lab.play(SHORT);
+    assert!(out.status.success(), "{}", text(&out));
+    lab.assert_upgraded();
+    lab.assert_once(ONCE);
+    let again = lab.play(SHORT);
+    assert!(again.status.success(), "{}", text(&again));
+    assert!(text(&again).contains("changed=0 "), "{}", text(&again));
+    lab.assert_once(ONCE);
+}
+
+#[test]
+fn to_the_end_and_then_nothing_to_do() {
+    let Some(lab) = Lab::up_as("to_the_end_and_then_nothing_to_do", &["duplex"]) else { return };
+    whole(&lab);
+}
+
+/// etcd's data are copied at the first swact there, and shared until the second one here.
+#[test]
+fn in_the_older_dialect() {
+    let Some(lab) = Lab::up_as("in_the_older_dialect", &["duplex", "--from", "20.06", "--to", "21.05"]) else { return };
+    whole(&lab);
+}
+
+#[test]
+fn a_check_goes_to_the_end_and_changes_nothing() {
+    let Some(lab) = Lab::up_as("a_check_goes_to_the_end_and_changes_nothing", &["duplex"]) else { return };
+    let out = lab.play(&[SHORT, &["--check"]].concat());
+    assert!(out.status.success(), "{}", text(&out));
+    assert!(text(&out).contains("21.12 is active on every host"), "{}", text(&out));
+    assert!(lab.changes().is_empty(), "{:?}", lab.changes());
+}
+
+/// Killed at a sample of the journal's records: the whole upgrade has a few hundred, and each kill costs a second. All of them:
+/// `STX_UPGRADE_EVERY_KILL=1 cargo test --test duplex killed`.
+#[test]
+fn killed_on_the_way() {
+    let Some(lab) = Lab::up_as("killed_on_the_way", &["duplex"]) else { return };
+    let step = if std::env::var_os("STX_UPGRADE_EVERY_KILL").is_some() { 2 } else { 23 };
+    let args = [&["play", "upgrade.yml", "-i", "inventory/lab"], SHORT].concat();
+    let mut out = lab.upgrade(&args).env("STX_UPGRADE_CRASH_AFTER", step.to_string()).output().unwrap();
+    let mut kills = 0;
+    while out.status.code().is_none() {
+        kills += 1;
+        assert!(kills < 2000, "no end in sight: {}", text(&out));
+        out = lab
+            .upgrade(&["resume", "--yes"])
+            .env("STX_UPGRADE_CRASH_AFTER", (step + kills % 7).to_string())
+            .output()
+            .unwrap();
+    }
+    assert!(out.status.success(), "after {kills} kills: {}", text(&out));
+    assert!(kills > 5, "only {kills} kills");
+    lab.assert_upgraded();
+    lab.assert_once(ONCE);
+}
+
+#[test]
+fn cut_off_at_every_call() {
+    let Some(lab) = Lab::up_as("cut_off_at_every_call", &["duplex"]) else { return };
+    let args = [&["play", "upgrade.yml", "-i", "inventory/lab"], SHORT].concat();
+    let out = lab.upgrade(&args).env("STX_UPGRADE_CUT_LINKS", "1").output().unwrap();
+    assert!(out.status.success(), "{}", text(&out));
+    assert!(text(&out).matches("cut by a test").count() > 20, "{}", text(&out));
+    lab.assert_upgraded();
+    lab.assert_once(ONCE);
+}
