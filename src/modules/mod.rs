@@ -29,6 +29,7 @@ pub mod lineinfile;
 pub mod mount;
 pub mod mount_facts;
 mod multipart;
+pub mod openssl;
 pub mod own;
 pub mod package;
 pub mod package_facts;
@@ -80,6 +81,12 @@ pub const ALL: &[Entry] = &[
     Entry::of::<lineinfile::LineInFile>(),
     Entry::of::<mount::Mount>(),
     Entry::of::<mount_facts::MountFacts>(),
+    Entry::of::<openssl::certificate::Certificate>(),
+    Entry::of::<openssl::csr::Csr>(),
+    Entry::of::<openssl::info::CertificateInfo>(),
+    Entry::of::<openssl::info::CsrInfo>(),
+    Entry::of::<openssl::info::KeyInfo>(),
+    Entry::of::<openssl::privatekey::PrivateKey>(),
     Entry::of::<own::Own>(),
     Entry::of::<package::Apt>(),
     Entry::of::<package::Dnf>(),
