@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Connector;
 use super::channel::{Channel, read_frame};
+use super::cut::{CUT, Cut};
 use super::error::LinkError;
 use super::open::attach;
 use super::ssh::Master;
@@ -196,31 +196,27 @@ impl Link {
         progress: Option<mpsc::UnboundedSender<Tidings>>,
     ) -> Result<Done, LinkError> {
         let message = ToAgent::Call { attempt, call: call.clone() };
-        self.cut_for_a_test();
+        let cut = Cut::of_this_call();
+        if cut == Some(Cut::Before) {
+            self.sever(self.state().channel, CUT.into());
+        }
+        if cut == Some(Cut::Sent) {
+            let (link, channel) = (self.clone(), self.state().channel);
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(3)).await;
+                link.sever(channel, CUT.into());
+            });
+        }
         match self.request(attempt, &message, progress, false).await? {
-            Known::Done(done) => Ok(done),
+            Known::Done(done) => {
+                if cut == Some(Cut::Answered) {
+                    self.sever(self.state().channel, CUT.into());
+                }
+                Ok(done)
+            }
             // Not sent on by `hear` to one who waits for the end alone.
             Known::Running | Known::NeverSeen => Err(self.broken("an answer without a result".into())),
         }
-    }
-
-    /// For the fault tests: with `STX_UPGRADE_CUT_LINKS` set, every call is cut off once before it is sent and, when it is
-    /// tried again, once after.
-    fn cut_for_a_test(&self) {
-        static CALLS: AtomicU64 = AtomicU64::new(0);
-        if std::env::var_os("STX_UPGRADE_CUT_LINKS").is_none() {
-            return;
-        }
-        let channel = self.state().channel;
-        let why = || "cut by a test".to_owned();
-        if CALLS.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) {
-            return self.sever(channel, why());
-        }
-        let link = self.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_millis(3)).await;
-            link.sever(channel, why());
-        });
     }
 
     fn sever(&self, channel: u64, why: String) {

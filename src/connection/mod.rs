@@ -8,6 +8,7 @@
 
 pub mod askpass;
 mod channel;
+mod cut;
 mod error;
 mod link;
 mod open;

@@ -5,6 +5,8 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tokio::sync::oneshot;
 
 use super::log::{Journal, JournalError};
@@ -85,7 +87,7 @@ fn run(mut journal: Journal, inbox: &mpsc::Receiver<Message>) -> Journal {
                 }
             }
         }
-        crash.at(&mut journal, &bodies);
+        crash.at(&mut journal, &mut bodies);
         let done = if waiting.is_empty() { journal.write(&bodies) } else { journal.append(&bodies) };
         let done = done.map_err(Arc::new);
         for answer in waiting {
@@ -95,24 +97,33 @@ fn run(mut journal: Journal, inbox: &mpsc::Receiver<Message>) -> Journal {
     journal
 }
 
-/// For the fault tests: `STX_UPGRADE_CRASH_AFTER=N` ends this process as a power cut would, as soon as `N` records of this
-/// session are on disk.
+/// For fault tests: as soon as `N` records of this session are on disk, `STX_UPGRADE_CRASH_AFTER=N` ends this process as a
+/// power cut would, and `STX_UPGRADE_STOP_AFTER=N` stops it (SIGSTOP), so that whoever watches can break something at that
+/// very moment and let it go on.
 struct Crash {
     left: Option<usize>,
+    signal: Signal,
 }
 
 impl Crash {
     fn wanted() -> Crash {
-        Crash { left: std::env::var("STX_UPGRADE_CRASH_AFTER").ok().and_then(|n| n.parse().ok()) }
+        let set = |name: &str| std::env::var(name).ok().and_then(|n| n.parse().ok());
+        match set("STX_UPGRADE_STOP_AFTER") {
+            Some(n) => Crash { left: Some(n), signal: Signal::SIGSTOP },
+            None => Crash { left: set("STX_UPGRADE_CRASH_AFTER"), signal: Signal::SIGKILL },
+        }
     }
 
-    fn at(&mut self, journal: &mut Journal, bodies: &[Body]) {
+    /// Writes those of the records that come before the moment, if it is among them; the others are left to the caller.
+    fn at(&mut self, journal: &mut Journal, bodies: &mut Vec<Body>) {
         let Some(left) = self.left else { return };
         if bodies.len() < left {
             self.left = Some(left - bodies.len());
             return;
         }
-        let _ = journal.append(&bodies[..left]);
-        let _ = nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGKILL);
+        self.left = None;
+        let first: Vec<Body> = bodies.drain(..left).collect();
+        let _ = journal.append(&first);
+        let _ = kill(Pid::this(), self.signal);
     }
 }

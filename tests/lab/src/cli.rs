@@ -106,6 +106,8 @@ enum Verb {
     },
     /// Change the clock's rate.
     Rate { rate: f64 },
+    /// Run a playbook clean, then with one fault after the other; everything must come to the same end.
+    Crash(crate::crash::Args),
     #[command(hide = true)]
     Serve { dir: PathBuf, wish: String },
 }
@@ -138,7 +140,7 @@ pub fn main() -> Result<i32> {
     let cli = Cli::parse();
     let places = places(&cli.lab);
     // What makes and removes the hosts' disks is root, of the machine or of a user namespace.
-    if matches!(cli.command, Verb::Up { .. } | Verb::Down) && !nix::unistd::geteuid().is_root() {
+    if matches!(cli.command, Verb::Up { .. } | Verb::Down | Verb::Crash(_)) && !nix::unistd::geteuid().is_root() {
         return crate::fabric::user::enter(places.dir.parent().unwrap_or(&places.dir));
     }
     match cli.command {
@@ -163,6 +165,7 @@ pub fn main() -> Result<i32> {
         Verb::PowerCut { host } => told(&places, &Request::PowerCut { host }),
         Verb::PowerOn { host } => told(&places, &Request::PowerOn { host }),
         Verb::Link { host, state } => told(&places, &Request::Link { host, up: state == "up" }),
+        Verb::Crash(args) => crate::crash::main(&args),
         Verb::Rate { rate } => told(&places, &Request::Rate { rate }),
     }
 }

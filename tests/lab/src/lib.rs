@@ -4,6 +4,7 @@
 //! the platform's own names, the commands inside the hosts.
 
 mod cli;
+mod crash;
 pub mod fabric;
 pub mod host;
 pub mod server;

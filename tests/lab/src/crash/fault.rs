@@ -1,0 +1,102 @@
+//! The kinds of faults, and at which moments of a run they strike.
+
+use super::Args;
+use clap::ValueEnum;
+use std::fmt;
+
+/// What breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Kind {
+    /// SIGKILL of the runner once so many records of its journal are on disk
+    Kill,
+    /// The link is lost before a call is sent
+    CutBefore,
+    /// … after it was sent
+    CutSent,
+    /// … when its result is here, and the agent does not know that yet
+    CutAnswered,
+    /// SIGKILL of the agents
+    AgentKilled,
+    /// A host is rebooted
+    Reboot,
+    /// sshd drops its sessions and refuses new ones for two seconds
+    SshdRefuses,
+    /// The journal's disk is full
+    JournalFull,
+    /// The journal is read-only when the killed run is resumed
+    JournalReadOnly,
+    /// The disk that the playbook writes to is full (/srv of the hosts)
+    HostDiskFull,
+    /// Who read the runner's output has gone
+    PipeClosed,
+    /// The terminal has gone (SIGHUP)
+    Hangup,
+    /// A killed run is resumed twice at once
+    TwoResumes,
+    /// A killed run's journal is resumed on another machine
+    Moved,
+}
+
+impl Kind {
+    /// As it is written on the command line.
+    pub fn name(self) -> String {
+        self.to_possible_value().map_or(String::new(), |value| value.get_name().to_string())
+    }
+
+    /// Whether its moments are calls; otherwise they are records of the journal.
+    fn at_a_call(self) -> bool {
+        matches!(self, Kind::CutBefore | Kind::CutSent | Kind::CutAnswered)
+    }
+}
+
+/// One fault.
+#[derive(Debug, Clone, Copy)]
+pub struct Fault {
+    pub kind: Kind,
+    /// Number of the record or of the call, from 1.
+    pub at: usize,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let moment = if self.kind.at_a_call() { "call" } else { "record" };
+        write!(f, "{} at {moment} {}", self.kind.name(), self.at)
+    }
+}
+
+/// How long the clean run was.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Size {
+    pub records: usize,
+    pub calls: usize,
+}
+
+/// The faults of a playbook: all moments, or a sample spread evenly over the run.
+pub fn plan(args: &Args, size: &Size) -> Vec<Fault> {
+    let kinds: Vec<Kind> = if args.faults.is_empty() { Kind::value_variants().to_vec() } else { args.faults.clone() };
+    let mut faults = Vec::new();
+    for kind in kinds {
+        let all = if kind.at_a_call() { size.calls } else { size.records };
+        faults.extend(moments(all, if args.full { all } else { args.sample }).map(|at| Fault { kind, at }));
+    }
+    faults
+}
+
+/// `wanted` moments of 1 to `all`, evenly spread.
+fn moments(all: usize, wanted: usize) -> impl Iterator<Item = usize> {
+    let wanted = wanted.min(all);
+    (0..wanted).map(move |i| if wanted == 1 { all.div_ceil(2) } else { 1 + i * (all - 1) / (wanted - 1) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::moments;
+
+    #[test]
+    fn moments_are_spread_over_the_run() {
+        assert_eq!(moments(10, 4).collect::<Vec<_>>(), [1, 4, 7, 10]);
+        assert_eq!(moments(10, 1).collect::<Vec<_>>(), [5]);
+        assert_eq!(moments(3, 9).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(moments(0, 3).count(), 0);
+    }
+}
