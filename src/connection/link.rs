@@ -198,7 +198,7 @@ impl Link {
         let message = ToAgent::Call { attempt, call: call.clone() };
         let cut = Cut::of_this_call();
         if cut == Some(Cut::Before) {
-            self.sever(self.state().channel, CUT.into());
+            self.cut();
         }
         if cut == Some(Cut::Sent) {
             let (link, channel) = (self.clone(), self.state().channel);
@@ -210,13 +210,18 @@ impl Link {
         match self.request(attempt, &message, progress, false).await? {
             Known::Done(done) => {
                 if cut == Some(Cut::Answered) {
-                    self.sever(self.state().channel, CUT.into());
+                    self.cut();
                 }
                 Ok(done)
             }
             // Not sent on by `hear` to one who waits for the end alone.
             Known::Running | Known::NeverSeen => Err(self.broken("an answer without a result".into())),
         }
+    }
+
+    fn cut(&self) {
+        let channel = self.state().channel;
+        self.sever(channel, CUT.into());
     }
 
     fn sever(&self, channel: u64, why: String) {

@@ -29,7 +29,8 @@ struct Cli {
 enum Verb {
     /// Bring a lab up.
     Up {
-        /// simplex; duplex (a pair of All-in-one controllers); standard (with workers); storage (with storage hosts too)
+        /// simplex; duplex (a pair of All-in-one controllers); standard (with workers); storage (with storage hosts too); plain (hosts
+        /// without a platform)
         topology: String,
         /// Workers of a standard or storage system.
         #[arg(long, default_value_t = 2)]

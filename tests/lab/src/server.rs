@@ -146,6 +146,9 @@ impl Lab {
             contents::bare(&self.places, &system, &host.hostname, &host.running_release)?;
             contents::configured(&self.places, &system, &host.hostname, &key)?;
         }
+        if system.plain() {
+            return Ok(());
+        }
         std::thread::scope(|scope| {
             let database = scope.spawn(|| data::postgres(&self.places, &system, "controller-0"));
             let keys = scope.spawn(|| data::etcd(&self.places, &system, "controller-0"));
@@ -194,8 +197,11 @@ impl Lab {
                 boots.into_iter().try_for_each(|boot| boot.join().map_err(|_| anyhow::anyhow!("booting failed"))?)
             })?;
         }
-        let active = self.state().active.clone();
-        if !self.state().simplex() {
+        let (active, moves) = {
+            let system = self.state();
+            (system.active.clone(), !system.simplex() && !system.plain())
+        };
+        if moves {
             self.activity("activate", &active).map_err(anyhow::Error::msg)?;
             self.change("lab", |system| system.services_up = true);
         }

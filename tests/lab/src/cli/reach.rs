@@ -32,6 +32,7 @@ pub fn inventory(places: &Places, name: &str, host: Option<&str>) -> Result<i32>
     let hosts = status["hosts"].as_array().cloned().unwrap_or_default();
     // What the platform is driven through: the floating address, or a simplex system's only one.
     match hosts.as_slice() {
+        _ if status["topology"] == "plain" => {}
         [only] => add("system", &only["name"], &only["address"]),
         _ => add("system", &json!("oamcontroller"), &json!(crate::fabric::net::OAM_FLOATING)),
     }

@@ -15,8 +15,10 @@ pub struct End {
     pub recap: BTreeMap<String, [u64; RECAP.len()]>,
     /// How often each handler ran, by host and name.
     pub handlers: BTreeMap<String, usize>,
-    /// What cannot be done twice unnoticed: lines that tasks appended to /srv/effects, changes of the platform.
+    /// What cannot be done twice unnoticed: lines that tasks appended to /srv/effects.
     pub effects: BTreeMap<String, usize>,
+    /// Changes of the platform by name.
+    pub changes: BTreeMap<String, usize>,
     /// Digests of the hosts' files below /srv.
     pub files: BTreeMap<String, String>,
 }
@@ -52,8 +54,14 @@ impl End {
         differing("recap", &self.recap, &other.recap, &mut out);
         differing("handler", &self.handlers, &other.handlers, &mut out);
         differing("effect", &self.effects, &other.effects, &mut out);
+        differing("change", &self.changes, &self.known(&other.changes), &mut out);
         differing("file", &self.files, &other.files, &mut out);
         out
+    }
+
+    /// Those changes that the clean run made too: what else there is, is the platform's answer to the fault.
+    fn known(&self, theirs: &BTreeMap<String, usize>) -> BTreeMap<String, usize> {
+        theirs.iter().filter(|(name, _)| self.changes.contains_key(*name)).map(|(n, c)| (n.clone(), *c)).collect()
     }
 
     /// How many effects the other had too often, and how many effects and handlers it lacks.
@@ -61,9 +69,10 @@ impl End {
         let over = |mine: &BTreeMap<String, usize>, theirs: &BTreeMap<String, usize>| -> usize {
             mine.iter().map(|(name, count)| count.saturating_sub(theirs.get(name).copied().unwrap_or(0))).sum()
         };
+        let changes = self.known(&other.changes);
         (
-            over(&other.effects, &self.effects),
-            over(&self.effects, &other.effects) + over(&self.handlers, &other.handlers),
+            over(&other.effects, &self.effects) + over(&changes, &self.changes),
+            over(&self.effects, &other.effects) + over(&self.handlers, &other.handlers) + over(&self.changes, &changes),
         )
     }
 }

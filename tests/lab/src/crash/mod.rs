@@ -27,7 +27,7 @@ pub struct Args {
     /// Playbooks to break; without one, the suite that comes with the lab
     pub playbooks: Vec<PathBuf>,
     /// The lab that they are run against
-    #[arg(long, default_value = "simplex")]
+    #[arg(long, default_value = "plain")]
     pub topology: String,
     /// Product seconds in a real second
     #[arg(long, default_value_t = 3000.0)]

@@ -269,7 +269,7 @@ impl<'a> Trial<'a> {
                 end.take_story(&String::from_utf8_lossy(&out.stdout));
             }
         }
-        end.effects = self.bed.changes();
+        end.changes = self.bed.changes();
         for host in &self.bed.hosts {
             for line in self.bed.on(host, "cat /srv/effects 2>/dev/null").lines() {
                 *end.effects.entry(format!("{host}: {line}")).or_default() += 1;

@@ -85,6 +85,11 @@ impl System {
         self.info.system_mode == "simplex"
     }
 
+    /// True where there are hosts and no platform.
+    pub fn plain(&self) -> bool {
+        self.topology == "plain"
+    }
+
     /// True where the controllers are workers as well.
     pub fn all_in_one(&self) -> bool {
         self.info.system_type == "All-in-one"

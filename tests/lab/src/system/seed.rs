@@ -35,7 +35,7 @@ impl Default for Wish {
 }
 
 /// The topologies of this lab.
-pub const TOPOLOGIES: &[&str] = &["simplex", "duplex", "standard", "storage"];
+pub const TOPOLOGIES: &[&str] = &["simplex", "duplex", "standard", "storage", "plain"];
 /// The most hosts of a system.
 pub const MOST_HOSTS: usize = 50;
 
@@ -48,6 +48,7 @@ pub fn hosts_of(wish: &Wish) -> Result<Vec<(String, &'static str, &'static str)>
         "duplex" => (2, 0, 0),
         "standard" => (2, 0, wish.workers),
         "storage" => (2, wish.storage, wish.workers),
+        "plain" => return plain_hosts(wish.workers),
         other => return Err(format!("no topology is called {other:?}; this lab has: {}", TOPOLOGIES.join(", "))),
     };
     if wish.topology == "storage" && (storage < 2 || storage % 2 != 0) {
@@ -64,6 +65,14 @@ pub fn hosts_of(wish: &Wish) -> Result<Vec<(String, &'static str, &'static str)>
         return Err(format!("{} hosts are more than this lab simulates: {MOST_HOSTS}", hosts.len()));
     }
     Ok(hosts)
+}
+
+/// Hosts without a platform: what any playbook can be tried on.
+fn plain_hosts(count: u32) -> Result<Vec<(String, &'static str, &'static str)>, String> {
+    if !(1..=MOST_HOSTS as u32).contains(&count) {
+        return Err(format!("--workers {count}: between 1 and {MOST_HOSTS} plain hosts"));
+    }
+    Ok((1..=count).map(|i| (format!("host-{i}"), "worker", "worker")).collect())
 }
 
 /// A healthy system. The topology must be one of [`hosts_of`].
