@@ -123,8 +123,8 @@ impl<'a> Trial<'a> {
             return None;
         }
         let told = std::fs::read_to_string(self.bed.dir.join(format!("out-{}", self.parts))).ok()?;
-        let doubts = told.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let last = doubts.filter(|event| event["event"] == "in_doubt").last()?;
+        let mut events = told.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let last = events.rfind(|event| event["event"] == "in_doubt")?;
         let (host, name) = (last["host"].as_str()?, last["step"]["name"].as_str()?);
         let ran = self.bed.on(host, "cat /srv/effects").lines().any(|line| line == name);
         Some(if ran { "ran" } else { "run" })
