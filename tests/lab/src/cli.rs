@@ -38,6 +38,9 @@ enum Verb {
         /// Storage hosts of a storage system, an even number.
         #[arg(long, default_value_t = 2)]
         storage: u32,
+        /// The next Kubernetes version asks for patches (they lie in /home/sysadmin/patches).
+        #[arg(long)]
+        kube_patches: bool,
         /// Release that runs.
         #[arg(long, default_value = "21.05")]
         from: String,
@@ -145,10 +148,10 @@ pub fn main() -> Result<i32> {
         return crate::fabric::user::enter(places.dir.parent().unwrap_or(&places.dir));
     }
     match cli.command {
-        Verb::Up { topology, workers, storage, from, to, rate, sysadmin_password, admin_password } => up(
+        Verb::Up { topology, workers, storage, kube_patches, from, to, rate, sysadmin_password, admin_password } => up(
             &places,
             &cli.lab,
-            &Wish { topology, workers, storage, from, to, rate, admin_password, sysadmin_password },
+            &Wish { topology, workers, storage, kube_patches, from, to, rate, admin_password, sysadmin_password },
         ),
         Verb::Serve { dir, wish } => {
             let wish = wish_from(&serde_json::from_str(&wish)?);
@@ -211,6 +214,7 @@ fn wish_from(value: &Value) -> Wish {
         topology: text("topology"),
         workers: value["workers"].as_u64().unwrap_or(2) as u32,
         storage: value["storage"].as_u64().unwrap_or(2) as u32,
+        kube_patches: value["kube_patches"] == json!(true),
         from: text("from"),
         to: text("to"),
         rate: value["rate"].as_f64().unwrap_or(60.0),
@@ -266,7 +270,7 @@ fn up(places: &Places, name: &str, wish: &Wish) -> Result<i32> {
     unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWIPC)
         .context("cannot create namespaces on this machine (CONFIG_NAMESPACES, or a container without CAP_SYS_ADMIN)")?;
     let wish_text = json!({
-        "topology": wish.topology, "workers": wish.workers, "storage": wish.storage, "from": wish.from, "to": wish.to, "rate": wish.rate,
+        "topology": wish.topology, "workers": wish.workers, "storage": wish.storage, "kube_patches": wish.kube_patches, "from": wish.from, "to": wish.to, "rate": wish.rate,
         "admin_password": wish.admin_password, "sysadmin_password": wish.sysadmin_password,
     });
     let mut server = Command::new("/proc/self/exe")

@@ -49,7 +49,7 @@ fn after_a_failed_migration() {
         return;
     }
     let lab = Lab::up("mig", &["duplex", "--rate", "3000"]);
-    lab.root(FLOATING, "mv /opt/platform/puppet/21.05/hieradata/static.yaml /opt/platform/puppet/21.05/hieradata/lost");
+    assert!(lab.lab(&["fault", "add", "hiera-missing"]).status.success());
     lab.start_upgrade();
     lab.lock("controller-1");
     lab.system("host-upgrade controller-1");

@@ -144,6 +144,14 @@ fn loads(upper: &Path, system: &System) -> Result<()> {
         "x".repeat(64 * 1024)
     );
     let signature = format!("{}  bootimage.iso\n", stamp::digest(image.as_bytes()));
+    let patches = upper.join("home/sysadmin/patches");
+    dir(&patches, 0o755, SYSADMIN)?;
+    let release = &system.info.software_version;
+    let own = [(format!("{release}_PATCH_0001"), "N"), (format!("{release}_PATCH_0002"), "Y")];
+    let of_kube = system.kube_versions.iter().flat_map(|v| v.applied_patches.iter().chain(&v.available_patches));
+    for (id, reboot) in own.into_iter().chain(of_kube.map(|id| (id.clone(), "N"))) {
+        put(&patches.join(format!("{id}.patch")), format!("id={id}\nreboot_required={reboot}\n"), 0o644, SYSADMIN)?;
+    }
     put(&loads.join(to).join("bootimage.iso"), image, 0o644, SYSADMIN)?;
     put(&loads.join(to).join("bootimage.sig"), signature, 0o644, SYSADMIN)
 }

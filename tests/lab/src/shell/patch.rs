@@ -120,6 +120,7 @@ fn apply(system: &mut System, ids: &[&str], all: bool) -> Reply {
                     host.reboot_needed |= reboot;
                 }
                 system.changed(format!("patch-applied {id}"));
+                system.raise("900.001", "host=controller", "minor", "Patching operation in progress.");
                 out.push_str(&format!("{id} is now in the repo\n"));
             }
         }
@@ -146,6 +147,7 @@ fn remove(system: &mut System, id: &str) -> Result<String, String> {
     for host in &mut system.hosts {
         host.patch_current = false;
     }
+    system.raise("900.001", "host=controller", "minor", "Patching operation in progress.");
     system.changed(format!("patch-removed {id}"));
     Ok(format!("{id} has been removed from the repo"))
 }
@@ -172,13 +174,9 @@ fn host_install(system: &mut System, name: &str, command: &str) -> Reply {
     if system.hosts[at].reboot_needed && system.hosts[at].administrative != "locked" {
         return Reply { out: "..\n".into(), ..Reply::fail(1, "Installation rejected. Node must be locked") };
     }
-    system.hosts[at].patch_current = true;
-    system.hosts[at].reboot_needed = false;
-    if system.hosts.iter().all(|h| h.patch_current) {
-        for patch in system.patches.iter_mut().filter(|p| p.state == "Partial-Apply") {
-            patch.state = "Applied".into();
-        }
+    if !system.hosts[at].powered || system.take_host_fault("patch-install-fails", &host).is_some() {
+        return Reply { out: "..\n".into(), ..Reply::fail(1, "Installation failed. Please check logs for details.") };
     }
-    system.changed(format!("patch-installed {host}"));
+    system.patch_installed(&host);
     Reply::ok("..\nInstallation was successful.\n")
 }

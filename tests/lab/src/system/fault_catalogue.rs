@@ -238,6 +238,13 @@ pub const CATALOGUE: &[Kind] = &[
         "reboot=Y",
         "a patch of the new release lies in the patch repository, and so in the archive; installing it needs a reboot",
     ),
+    kind(
+        "patch-install-fails",
+        Place::Waits,
+        1,
+        "host=controller-0",
+        "the next installation of patches on a host fails; a retry passes",
+    ),
     kind("patch-not-current", Place::Records, 1, "host=controller-0", "a host is not patch current"),
     kind("pdb-blocks", Place::Waits, 0, "", "evictions are refused by the disruption budget"),
     kind("reboot-slow", Place::Waits, 1, "seconds=900", "the next boot takes `seconds` product seconds longer"),

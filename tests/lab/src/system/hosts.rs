@@ -323,10 +323,17 @@ impl System {
         }
     }
 
-    pub(super) fn patch_installed(&mut self, host: &str) {
-        if let Ok(at) = self.find(host) {
-            self.hosts[at].patch_current = true;
-            self.changed(format!("patch-installed {host}"));
+    /// A host has the patches that are applied; with the last one the patching is over.
+    pub fn patch_installed(&mut self, host: &str) {
+        let Ok(at) = self.find(host) else { return };
+        self.hosts[at].patch_current = true;
+        self.hosts[at].reboot_needed = false;
+        self.changed(format!("patch-installed {host}"));
+        if self.hosts.iter().all(|h| h.patch_current) {
+            for patch in self.patches.iter_mut().filter(|p| p.state == "Partial-Apply") {
+                patch.state = "Applied".into();
+            }
+            self.clear("900.001", "host=controller");
         }
     }
 

@@ -52,6 +52,9 @@ pub struct System {
     pub unhealthy: BTreeMap<String, String>,
     /// Space in MiB that the platform-backup partition reports.
     pub platform_backup_mib: u64,
+    /// The activity is on its way to this controller.
+    #[serde(skip)]
+    pub moving_to: Option<String>,
     /// Product second of the event that is happening now.
     #[serde(skip)]
     pub happening: Option<f64>,

@@ -12,6 +12,8 @@ pub struct Wish {
     /// How many workers and storage hosts, where the topology has them.
     pub workers: u32,
     pub storage: u32,
+    /// The next Kubernetes version asks for patches.
+    pub kube_patches: bool,
     pub from: String,
     pub to: String,
     pub rate: f64,
@@ -25,6 +27,7 @@ impl Default for Wish {
             topology: "simplex".into(),
             workers: 2,
             storage: 2,
+            kube_patches: false,
             from: "21.05".into(),
             to: "21.12".into(),
             rate: 60.0,
@@ -93,7 +96,13 @@ pub fn system(wish: &Wish) -> System {
     let mut kube_versions: Vec<KubeVersion> = Vec::new();
     for version in versions {
         let upgrade_from = kube_versions.last().map(|v: &KubeVersion| vec![v.version.clone()]).unwrap_or_default();
-        kube_versions.push(KubeVersion { version, upgrade_from, applied_patches: vec![], available_patches: vec![] });
+        let patches = |parts: &[&str]| -> Vec<String> {
+            let asked = wish.kube_patches && upgrade_from.first() == Some(&running);
+            parts.iter().filter(|_| asked).map(|part| format!("{part}.{}", version.trim_start_matches('v'))).collect()
+        };
+        let applied_patches = patches(&["PLATFORM_KUBE", "KUBEADM"]);
+        let available_patches = patches(&["KUBELET"]);
+        kube_versions.push(KubeVersion { version, upgrade_from, applied_patches, available_patches });
     }
     System {
         format: 1,
@@ -145,6 +154,7 @@ pub fn system(wish: &Wish) -> System {
         load_digests: BTreeMap::new(),
         unhealthy: BTreeMap::new(),
         platform_backup_mib: 30_000,
+        moving_to: None,
         happening: None,
         effects: vec![],
         changes: vec![],

@@ -122,11 +122,17 @@ impl System {
         self.changed(format!("swact-begun {from}"));
         let slow = self.take_fault("swact-slow").map_or(0.0, |p| super::upgrade::number(&p, "seconds", 300.0));
         let down_ms = self.clock.real_ms(SWACT_DOWN + slow);
-        self.effects.push(Effect::MoveActivity { from: Some(from), to: to.into(), down_ms });
+        self.move_activity(Some(from), to, down_ms);
+    }
+
+    fn move_activity(&mut self, from: Option<String>, to: &str, down_ms: u64) {
+        self.moving_to = Some(to.into());
+        self.effects.push(Effect::MoveActivity { from, to: to.into(), down_ms });
     }
 
     /// The machines report that the services run on a controller.
     pub fn activity_moved(&mut self, to: &str, done: Result<(), String>) {
+        self.moving_to = None;
         if let Err(why) = done {
             self.changed(format!("activity-failed {to} {why}"));
             let from = self.active.clone();
@@ -134,7 +140,7 @@ impl System {
             if from != to && alive {
                 // What the other one cannot start goes back to where it ran.
                 self.swact_failed(&from);
-                self.effects.push(Effect::MoveActivity { from: Some(to.into()), to: from, down_ms: 0 });
+                self.move_activity(Some(to.into()), &from, 0);
             }
             return;
         }
@@ -190,18 +196,18 @@ impl System {
 
     pub(super) fn take_over(&mut self, to: &str) {
         let alive = |system: &System, name: &str| system.find(name).is_ok_and(|at| system.hosts[at].powered);
-        if self.services_up || !alive(self, to) {
+        if self.services_up || self.moving_to.is_some() || !alive(self, to) {
             return;
         }
         let from = Some(self.active.clone()).filter(|name| alive(self, name));
         self.changed(format!("take-over {to}"));
-        self.effects.push(Effect::MoveActivity { from, to: to.into(), down_ms: 0 });
+        self.move_activity(from, to, 0);
     }
 
     /// A controller is up again: the one that was active goes on, if nobody took over.
     pub(super) fn controller_up(&mut self, host: &str) {
-        if !self.simplex() && host == self.active && !self.services_up {
-            self.effects.push(Effect::MoveActivity { from: None, to: host.into(), down_ms: 0 });
+        if !self.simplex() && host == self.active && !self.services_up && self.moving_to.is_none() {
+            self.move_activity(None, host, 0);
         }
     }
 

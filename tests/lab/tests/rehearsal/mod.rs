@@ -182,6 +182,15 @@ impl Rehearsal {
         put("noxml.iso", "nothing of use");
         put("same.iso", "version=22.12\nfrom=21.12\n");
         put("nopath.iso", "version=24.03\nfrom=21.12\n");
+        for name in ["platform-integ-apps-1.0-50", "nginx-ingress-controller-1.1-24"] {
+            let (app, version) = name.split_at(name.find("-1.").unwrap_or(0));
+            put(&format!("{name}.tgz"), &format!("name: {app}\nversion: {}\n", &version[1..]));
+        }
+        for (name, reboot) in
+            [("PLATFORM_KUBE.1.21.3", "N"), ("KUBEADM.1.21.3", "N"), ("KUBELET.1.21.3", "N"), ("21.12_PATCH_0002", "Y")]
+        {
+            put(&format!("{name}.patch"), &format!("id={name}\nreboot_required={reboot}\n"));
+        }
         put("bootimage-24.03.sig", "d1  bootimage-24.03.iso\n");
         let env = [
             ("OS_USERNAME", "admin"),
@@ -244,9 +253,14 @@ impl Rehearsal {
     }
 
     pub fn fault(&mut self, name: &str) {
+        self.fault_with(name, &[]);
+    }
+
+    /// Set a fault with parameters.
+    pub fn fault_with(&mut self, name: &str, parameters: &[(&str, &str)]) {
         let fault = stx_lab::system::faults::Fault {
             name: name.into(),
-            parameters: BTreeMap::new(),
+            parameters: parameters.iter().map(|(key, value)| ((*key).to_string(), (*value).to_string())).collect(),
             when: None,
             armed: false,
             times: None,
