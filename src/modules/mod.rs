@@ -24,6 +24,7 @@ pub mod group;
 pub mod host;
 pub mod hostname;
 pub mod ini_file;
+pub mod iptables;
 pub mod known_hosts;
 pub mod lineinfile;
 pub mod mount;
@@ -36,6 +37,7 @@ pub mod package_facts;
 pub mod paths;
 pub mod ping;
 pub mod postgresql;
+pub mod postgresql_privs;
 pub mod python_regex;
 pub mod replace;
 pub mod script;
@@ -53,6 +55,7 @@ pub mod uri;
 pub mod user;
 pub mod wait_for;
 pub mod web_args;
+pub mod xml;
 
 use crate::action::module::Entry;
 
@@ -77,6 +80,7 @@ pub const ALL: &[Entry] = &[
     Entry::of::<group::Group>(),
     Entry::of::<hostname::Hostname>(),
     Entry::of::<ini_file::IniFile>(),
+    Entry::of::<iptables::Iptables>(),
     Entry::of::<known_hosts::KnownHosts>(),
     Entry::of::<lineinfile::LineInFile>(),
     Entry::of::<mount::Mount>(),
@@ -94,6 +98,7 @@ pub const ALL: &[Entry] = &[
     Entry::of::<package_facts::PackageFacts>(),
     Entry::of::<ping::Ping>(),
     Entry::of::<postgresql::Db>(),
+    Entry::of::<postgresql_privs::Privs>(),
     Entry::of::<postgresql::User>(),
     Entry::of::<replace::Replace>(),
     Entry::of::<script::Script>(),
@@ -109,6 +114,7 @@ pub const ALL: &[Entry] = &[
     Entry::of::<uri::Uri>(),
     Entry::of::<user::User>(),
     Entry::of::<wait_for::WaitFor>(),
+    Entry::of::<xml::Xml>(),
 ];
 
 /// The module of a name, short or full.

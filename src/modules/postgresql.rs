@@ -29,12 +29,18 @@ arguments! {
 
 impl Login {
     /// Runs one statement; what it printed, a row a line.
-    fn ask(&self, host: &mut dyn Act, db: Option<&str>, sql: &str) -> Result<String, Failure> {
+    pub(super) fn ask(&self, host: &mut dyn Act, db: Option<&str>, sql: &str) -> Result<String, Failure> {
         let output = host.query(&self.command(db, sql))?;
         self.judge(sql, output)
     }
 
-    fn act(&self, host: &mut dyn Act, db: Option<&str>, sql: &str, effects: &[Effect]) -> Result<(), Failure> {
+    pub(super) fn act(
+        &self,
+        host: &mut dyn Act,
+        db: Option<&str>,
+        sql: &str,
+        effects: &[Effect],
+    ) -> Result<(), Failure> {
         let output = host.run_expecting(&self.command(db, sql), effects)?;
         self.judge(sql, output).map(drop)
     }
@@ -72,17 +78,17 @@ impl Login {
 }
 
 /// A name as SQL takes it, whatever letters it has.
-fn name(name: &str) -> String {
+pub(super) fn name(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// A text as SQL takes it.
-fn text(text: &str) -> String {
+pub(super) fn text(text: &str) -> String {
     let quoted = text.replace('\'', "''");
     if quoted.contains('\\') { format!("E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
 }
 
-fn supposed(host: &dyn Act, key: &str) -> Option<bool> {
+pub(super) fn supposed(host: &dyn Act, key: &str) -> Option<bool> {
     host.supposed(key).and_then(|v| v.as_bool())
 }
 
