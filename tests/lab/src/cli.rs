@@ -357,6 +357,14 @@ fn status(places: &Places, as_json: bool) -> Result<i32> {
         text(&status["dir"])
     );
     println!("upgrade: {}", status["upgrade"]["state"].as_str().unwrap_or("none"));
+    if status["topology"] != "simplex" && status["topology"] != "plain" {
+        println!(
+            "active: {}{}, replication {}",
+            text(&status["active"]),
+            if status["services_up"] == json!(true) { "" } else { " (its services do not run)" },
+            status["sync"].as_str().unwrap_or("syncing")
+        );
+    }
     for host in status["hosts"].as_array().into_iter().flatten() {
         println!(
             "{:<14} {:<12} release {} {:<4} {}/{}/{} {}",

@@ -150,6 +150,21 @@ fn all_in_one_pairs_have_more_to_say() {
 }
 
 #[test]
+fn a_simplex_kubernetes_upgrade() {
+    let mut lab = Rehearsal::new("simplex");
+    lab.same(&["s8-aio-018-kube-upgrade-start-v1.24.4", "s8-aio-019-kube-upgrade-download-images"]);
+    lab.later(400.0);
+    lab.same(&["s8-aio-022-kube-upgrade-networking"]);
+    lab.later(200.0);
+    lab.same(&["s8-aio-024-kube-host-upgrade-controller-0-control-plane"]);
+    lab.later(200.0);
+    lab.same(&["s8-aio-026-kube-host-upgrade-controller-0-kubelet"]);
+    lab.later(100.0);
+    lab.same(&["s8-aio-028-kube-host-upgrade-list", "s8-aio-029-kube-upgrade-complete"]);
+    lab.same(&["s8-aio-030-kube-upgrade-delete"]);
+}
+
+#[test]
 fn a_kubernetes_upgrade_from_the_first_refusal_to_the_last_step() {
     let mut lab = Rehearsal::new("worker");
     lab.same(&[
