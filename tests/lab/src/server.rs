@@ -190,6 +190,7 @@ impl Lab {
             let mut system = self.state();
             let saved: serde_json::Value = serde_json::from_slice(&std::fs::read(self.places.state())?)?;
             system.clock.resume(saved["product_now"].as_f64().unwrap_or(0.0));
+            system.resumed();
         }
         for some in names.chunks(BOOTS_AT_ONCE) {
             std::thread::scope(|scope| {

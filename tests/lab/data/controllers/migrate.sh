@@ -22,6 +22,21 @@ for tree in puppet sysinv .keyring; do
 done
 pattern=$(echo "$from" | sed 's/\./\\./')
 sed -i "s/$pattern/$to/g" "$platform/puppet/$to/hieradata/"*.yaml
+# What the new release wants beside it, and what it makes anew.
+hiera=$platform/puppet/$to/hieradata
+case $to in
+21.05)
+    printf '%s\n' "platform::helm::v2::db::postgresql::user: admin-helmv2" "platform::etcd::params::security_enabled: false" >> "$hiera/static.yaml"
+    printf '%s\n' "platform::helm::v2::db::postgresql::password: 'generated'" "sysinv::certmon::local_keystone_password: 'generated'" >> "$hiera/secure_static.yaml"
+    ;;
+21.12) echo "sysinv::certalarm::local_keystone_password: 'generated'" >> "$hiera/secure_static.yaml" ;;
+23.09)
+    echo "usm::api::keystone_user: usm" >> "$hiera/static.yaml"
+    for key in usm::keystone::auth::password usm::keystone::authtoken::password usm::api::keystone_password; do
+        echo "$key: 'generated'" >> "$hiera/secure_static.yaml"
+    done
+    ;;
+esac
 
 setpriv --reuid=postgres --regid=postgres --init-groups postgres -D "$pg/$to" </dev/null >/var/log/upgrade-postgres.log 2>&1 &
 server=$!

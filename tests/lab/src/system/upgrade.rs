@@ -52,6 +52,17 @@ impl System {
         Ok(())
     }
 
+    /// The lab was away: what it had its machines do is done again.
+    pub fn resumed(&mut self) {
+        let waiting = self.upgrade.as_ref().is_some_and(|u| u.state == "starting");
+        let planned = |due: &super::time::Due| {
+            matches!(due.what, Event::BackupDue | Event::UpgradeStarted | Event::UpgradeStartFailed)
+        };
+        if waiting && !self.due.iter().any(planned) {
+            self.after(BACKUP_BEGINS, Event::BackupDue);
+        }
+    }
+
     pub(super) fn prepare_start(&mut self) {
         let (host, Some(upgrade)) = (self.active.clone(), &self.upgrade) else { return };
         let (from, to) = (upgrade.from_release.clone(), upgrade.to_release.clone());
