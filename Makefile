@@ -2,7 +2,7 @@
 TARGET  := x86_64-unknown-linux-gnu
 RELEASE := target/$(TARGET)/release
 
-.PHONY: build setup demo test lint clean
+.PHONY: build setup demo test differential lint clean
 
 build: ## bin/stx-upgrade and bin/stx-lab, both static
 	cargo build --release --locked --workspace
@@ -17,6 +17,9 @@ demo: setup build ## a simulated simplex system, upgraded while you watch
 
 test: setup ## all tests
 	cargo test --locked --workspace
+
+differential: ## records anew what ansible-playbook answers to the plays of tests/differential
+	ANSIBLE_PLAYBOOK="$$(tools/oracle)" cargo test --locked --test differential -- --ignored record
 
 lint: ## what CI checks beside the tests
 	cargo fmt --all --check

@@ -503,7 +503,10 @@ fn list(args: &Play, loaded: &Loaded) -> anyhow::Result<()> {
 fn list_tasks(nodes: &[Node], tags: &dyn Fn(&[String]) -> String) {
     listed(nodes, &mut |task| {
         let name = task.written_name().map_or_else(|| task.action(), |n| n.value.to_string());
-        let name = task.role.as_ref().map_or_else(|| name.clone(), |r| format!("{} : {name}", r.name));
+        // One without a name of its own is listed by its action alone.
+        let plain = task.written_name().is_none() || matches!(task.kind, crate::plan::Kind::IncludeRole);
+        let role = task.role.as_ref().filter(|_| !plain);
+        let name = role.map_or_else(|| name.clone(), |r| format!("{} : {name}", r.name));
         println!("      {name}\tTAGS: [{}]", tags(&task.tags));
     });
 }

@@ -129,7 +129,11 @@ async fn run_action(
         return Err(end);
     }
     scope.set_verbose(context.verbose);
-    let outcome = result.unwrap_or_else(Failure::into_outcome);
+    let mut outcome = result.unwrap_or_else(Failure::into_outcome);
+    // Whether a host or a group is new, the inventory knows.
+    if consequences.iter().any(|c| matches!(c, Consequence::AddHost { .. } | Consequence::GroupBy { .. })) {
+        outcome.changed = consequences.iter().any(|c| step.run.alters_inventory(step.host, c));
+    }
     Ok(Done { outcome, consequences })
 }
 

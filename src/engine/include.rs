@@ -11,7 +11,7 @@ use crate::model::outcome::{Consequence, Include};
 use crate::model::value::Value;
 use crate::plan::compile::Inherit;
 use crate::plan::identity::{Siblings, short_digest};
-use crate::plan::roles::RoleOptions;
+use crate::plan::roles::{Brought, RoleOptions};
 use crate::plan::{Kind, Node, TaskPlan};
 
 /// One include and the hosts that it is for.
@@ -56,7 +56,7 @@ pub fn gather(
     for g in &mut gathered {
         g.nodes = Arc::new(plan(run, play, task, &g.include)?);
         run.out.expect(crate::plan::steps(&g.nodes));
-        if !replayed && matches!(task.kind, Kind::IncludeTasks) {
+        if !replayed {
             let item = g.include.item.map(|index| item(&g.include, index));
             let event = Event::Included {
                 step: super::out::step_ref(task, name, None),
@@ -80,29 +80,22 @@ fn item(include: &Include, index: u32) -> Item {
 fn plan(run: &Arc<Run>, play: &Arc<PlayState>, task: &Arc<TaskPlan>, include: &Include) -> Result<Vec<Node>, Halt> {
     let mut mistakes = Vec::new();
     let inherit = inside(run, task, include);
-    let (mut roles, mut handlers) = (Vec::new(), Vec::new());
+    let mut brought = Brought { seen: play.seen(), ..Brought::default() };
     let nodes = match task.kind {
         Kind::IncludeRole => {
-            let options = role_options(task, include);
-            run.compiler.include_role(
-                &options,
-                &task.task.action.name.span,
-                &inherit,
-                &mut roles,
-                &mut handlers,
-                &mut mistakes,
-            )
+            let (options, span) = (role_options(task, include), &task.task.action.name.span);
+            run.compiler.include_role(&options, span, &inherit, &mut brought, &mut mistakes)
         }
         _ => {
             let path = std::path::Path::new(&include.target);
-            run.compiler.task_file(path, &inherit, &mut roles, &mut handlers, &mut mistakes)
+            run.compiler.task_file(path, &inherit, &mut brought, &mut mistakes)
         }
     };
     mistakes.retain(|m| !m.warning);
     if !mistakes.is_empty() {
         return Err(Halt::Mistakes(mistakes));
     }
-    play.brought(roles, handlers, is_public(task));
+    play.brought(brought, is_public(task));
     Ok(nodes)
 }
 
@@ -135,6 +128,8 @@ fn role_options(task: &TaskPlan, include: &Include) -> RoleOptions {
         vars_from: text("vars_from"),
         defaults_from: text("defaults_from"),
         handlers_from: text("handlers_from"),
+        dependency: false,
+        repeats: true,
         unchecked: task
             .task
             .action

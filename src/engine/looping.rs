@@ -96,10 +96,10 @@ impl LoopItem<'_> {
     }
 
     /// What people see of the item.
-    pub fn label(&self, run: &Run, scope: &TaskScope) -> Value {
+    pub fn label(&self, run: &Run, scope: &TaskScope) -> Result<Value, Box<TemplateError>> {
         match &self.control.label {
-            None => self.value.clone(),
-            Some(label) => run.templar.render(&label.value, scope).unwrap_or_else(|_| self.value.clone()),
+            None => Ok(self.value.clone()),
+            Some(label) => run.templar.render(&label.value, scope),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! handlers, includes, and what a failure of one means for the others.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -12,13 +13,15 @@ use super::cursor::{Caught, Cursor, Next};
 use super::execute;
 use super::include;
 use super::out::{Count, step_ref};
-use super::run::{Extra, Halt, Run};
+use super::run::{Halt, Run};
 use super::scope::TaskScope;
 use super::step::{Ended, Step};
 use crate::model::event::Event;
 use crate::model::outcome::{Consequence, Flow};
 use crate::model::value::{Dict, Value};
-use crate::plan::{PlayPlan, RolePlan, TaskPlan};
+use crate::plan::roles::{Brought, Seen, take_handlers};
+use crate::plan::words::local_name;
+use crate::plan::{Kind, PlayPlan, RolePlan, TaskPlan};
 
 /// A batch of a play, as its steps see it.
 pub struct PlayState {
@@ -35,6 +38,10 @@ pub struct PlayState {
     /// Handlers and roles that are seen by now: the play's own, and what dynamic includes brought.
     handlers: RwLock<Vec<Arc<TaskPlan>>>,
     roles: RwLock<Vec<Arc<RolePlan>>>,
+    seen: Mutex<Seen>,
+    /// A task ended the play, or this batch of it; that is no failure.
+    left: AtomicBool,
+    play_ended: AtomicBool,
     inner: Mutex<IndexMap<String, HostState>>,
 }
 
@@ -55,6 +62,8 @@ struct HostState {
 /// How a batch ended.
 #[derive(Debug, Default)]
 pub struct BatchEnd {
+    /// The play goes on with no further batch (`end_play`).
+    pub play_ended: bool,
     pub failed: Vec<String>,
     pub unreachable: Vec<String>,
     /// The run goes on with no further play: `any_errors_fatal`, `max_fail_percentage`.
@@ -76,6 +85,7 @@ impl PlayState {
             .collect();
         let handlers = RwLock::new(plan.handlers.clone());
         let roles = RwLock::new(plan.roles.clone());
+        let seen = Mutex::new(plan.seen.clone());
         PlayState {
             plan,
             index,
@@ -86,6 +96,9 @@ impl PlayState {
             file_vars,
             handlers,
             roles,
+            seen,
+            left: AtomicBool::new(false),
+            play_ended: AtomicBool::new(false),
             inner: Mutex::new(states),
         }
     }
@@ -123,7 +136,13 @@ impl PlayState {
             let scope = TaskScope::new(run, self, host, task);
             execute::yes(&run.templar, &task.common, |c| c.run_once.as_ref(), &scope).ok().flatten().unwrap_or(false)
         };
-        matches!(task.action().as_str(), "add_host" | "ansible.builtin.add_host" | "pause" | "ansible.builtin.pause")
+        let action = task.action();
+        let word = || task.task.action.free_form.as_ref().map(|w| w.value.to_string()).unwrap_or_default();
+        let for_all = |word: &str| {
+            !matches!(word, "noop" | "reset_connection" | "end_host" | "end_role" | "flush_handlers" | "clear_facts")
+        };
+        matches!(local_name(&action), "add_host" | "pause")
+            || (matches!(task.kind, Kind::Meta) && for_all(word().trim()))
             || (task.common.run_once.is_some() && once())
     }
 
@@ -136,14 +155,17 @@ impl PlayState {
         self.handlers.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Roles that were brought in by now, as the compiler remembers them.
+    pub fn seen(&self) -> Seen {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Takes in what a dynamic include brought.
-    pub fn brought(&self, roles: Vec<Arc<RolePlan>>, handlers: Vec<Arc<TaskPlan>>, public: bool) {
+    pub fn brought(&self, brought: Brought, public: bool) {
+        let Brought { seen, roles, handlers } = brought;
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
         let mut known = self.handlers.write().unwrap_or_else(PoisonError::into_inner);
-        for handler in handlers {
-            if !known.iter().any(|k| k.id == handler.id) {
-                known.push(handler);
-            }
-        }
+        take_handlers(&mut known, handlers);
         if public {
             self.roles.write().unwrap_or_else(PoisonError::into_inner).extend(roles);
         }
@@ -169,11 +191,13 @@ impl PlayState {
                 )));
             }
         };
-        Ok(self.end(fatal))
+        Ok(self.end(fatal && !self.left.load(Ordering::Relaxed)))
     }
 
     fn end(&self, fatal: bool) -> BatchEnd {
+        let play_ended = self.play_ended.load(Ordering::Relaxed);
         self.with(|s| BatchEnd {
+            play_ended,
             failed: s.iter().filter(|(_, h)| h.failed).map(|(n, _)| n.clone()).collect(),
             unreachable: s.iter().filter(|(_, h)| h.unreachable).map(|(n, _)| n.clone()).collect(),
             fatal,
@@ -185,13 +209,15 @@ impl PlayState {
         loop {
             let nexts = self.nexts();
             let Some((position, next)) = nexts.iter().map(|(_, p, n)| (p, n)).min_by(|a, b| a.0.cmp(b.0)) else {
-                return Ok(false);
+                return self.flush(run, &self.failed_and_notified(run)).await;
             };
             let hosts: Vec<String> =
                 nexts.iter().filter(|(_, p, _)| p == position).map(|(h, _, _)| h.clone()).collect();
             match next {
                 Next::Flush => {
                     self.with(|s| hosts.iter().for_each(|h| s.get_mut(h).into_iter().for_each(|h| h.cursor.advance())));
+                    let mut hosts = hosts;
+                    hosts.extend(self.failed_and_notified(run));
                     if self.flush(run, &hosts).await? {
                         return Ok(true);
                     }
@@ -205,9 +231,20 @@ impl PlayState {
                         return Ok(true);
                     }
                 }
-                Next::End { .. } => return Ok(false),
+                Next::End { .. } => return self.flush(run, &self.failed_and_notified(run)).await,
             }
         }
+    }
+
+    /// With `force_handlers`: hosts that failed and have handlers to run.
+    fn failed_and_notified(self: &Arc<Self>, run: &Arc<Run>) -> Vec<String> {
+        if !run.forces_handlers(self) {
+            return Vec::new();
+        }
+        self.with(|s| {
+            let due = s.iter().filter(|(_, h)| h.failed && !h.unreachable && !h.notified.is_empty());
+            due.map(|(n, _)| n.clone()).collect()
+        })
     }
 
     /// What each host that is not through does next.
@@ -246,7 +283,7 @@ impl PlayState {
         if fresh {
             run.check_start()?;
             run.step_mode(&name).await?;
-            if !is_silent(task) {
+            if !matches!(task.kind, Kind::Meta) {
                 let mut reference = step_ref(task, &name, Some(number));
                 reference.handler = task.handler;
                 let scope = TaskScope::new(run, self, first, task);
@@ -255,7 +292,21 @@ impl PlayState {
                 run.record.event(event);
             }
         }
-        let ended = self.together(run, task, &acting, &visits, &name).await?;
+        let ended = if matches!(task.kind, Kind::Meta) {
+            // One after the other, each under a banner of its own.
+            let mut ended = Vec::new();
+            for (host, visit) in acting.iter().zip(&visits) {
+                if !run.record.has_finished(host, &task.id, *visit) {
+                    let step = step_ref(task, &name, Some(number));
+                    let event = run.out.tell(Event::TaskStarted { step, of: Some(run.out.expected()), check: false });
+                    run.record.event(event);
+                }
+                ended.extend(self.together(run, task, std::slice::from_ref(host), &[*visit], &name).await?);
+            }
+            ended
+        } else {
+            self.together(run, task, &acting, &visits, &name).await?
+        };
         self.settle(run, task, hosts, once, &name, ended).await
     }
 
@@ -327,6 +378,8 @@ impl PlayState {
                         Flow::FlushHandlers => flush.extend(followers.iter().cloned()),
                         Flow::EndPlay | Flow::EndBatch => {
                             end_play = true;
+                            self.left.store(true, Ordering::Relaxed);
+                            self.play_ended.fetch_or(*flow == Flow::EndPlay, Ordering::Relaxed);
                             self.with(|s| s.values_mut().filter(|h| !h.failed).for_each(|h| h.ended = true));
                         }
                         Flow::EndHost => self.with(|s| {
@@ -404,7 +457,7 @@ impl PlayState {
                 return Some(Caught::Lost);
             }
             let caught = state.cursor.fail();
-            let task = described(task, &own_name);
+            let task = described(task, if task.written_name().is_some() { &own_name } else { "" });
             let result = end.outcome.registered();
             state.failure = Some((Value::dict(task), Value::dict(result)));
             if caught == Caught::Lost {
@@ -525,7 +578,7 @@ impl PlayState {
                 let waiting = hosts
                     .iter()
                     .filter_map(|h| s.get(h))
-                    .filter(|h| !h.ended && !h.unreachable && (forced || !h.failed));
+                    .filter(|h| !h.unreachable && if h.failed { forced } else { !h.ended });
                 let all: Vec<usize> = waiting.flat_map(|h| h.notified.iter().copied()).collect();
                 all.iter().copied().filter(|i| *i >= at).min().or_else(|| all.iter().copied().min())
             });
@@ -537,9 +590,8 @@ impl PlayState {
                 for host in hosts {
                     let Some(state) = s.get_mut(host) else { continue };
                     if state.notified.shift_remove(&index)
-                        && !state.ended
                         && !state.unreachable
-                        && (forced || !state.failed)
+                        && if state.failed { forced } else { !state.ended }
                     {
                         due.push(host.clone());
                     }
@@ -582,7 +634,10 @@ impl PlayState {
         loop {
             let next = self.nexts().into_iter().find(|(h, _, _)| h == host);
             match next {
-                None | Some((_, _, Next::End { .. })) => return Ok(false),
+                None | Some((_, _, Next::End { .. })) => {
+                    let due = self.failed_and_notified(run).iter().any(|h| h == host);
+                    return if due { self.flush(run, &one).await } else { Ok(false) };
+                }
                 Some((_, _, Next::Flush)) => {
                     self.with(|s| s.get_mut(host).into_iter().for_each(|h| h.cursor.advance()));
                     self.flush(run, &one).await?;
@@ -621,20 +676,16 @@ fn described(task: &TaskPlan, name: &str) -> Dict {
 }
 
 /// The strategy of a play, without its collection.
-fn strategy(plan: &PlayPlan, run: &Run) -> String {
-    let written = plan.play.strategy.as_ref().map(|w| {
-        run.templar.render(&w.value, &Extra(&run.compiler.extra)).unwrap_or_else(|_| w.value.clone()).to_string()
-    });
+fn strategy(plan: &PlayPlan, run: &Arc<Run>) -> String {
+    let written =
+        plan.play.strategy.as_ref().map(|w| {
+            run.templar.render(&w.value, &run.play_scope(plan)).unwrap_or_else(|_| w.value.clone()).to_string()
+        });
     let written = written.unwrap_or_else(|| run.options.strategy.clone());
     written.rsplit('.').next().unwrap_or_default().to_owned()
 }
 
 /// Whether each host goes at its own pace.
-pub fn is_free(plan: &PlayPlan, run: &Run) -> bool {
+pub fn is_free(plan: &PlayPlan, run: &Arc<Run>) -> bool {
     matches!(strategy(plan, run).as_str(), "free" | "host_pinned")
-}
-
-/// Tasks of which nothing is shown.
-fn is_silent(task: &TaskPlan) -> bool {
-    matches!(task.kind, crate::plan::Kind::Meta)
 }

@@ -8,13 +8,14 @@ use super::run::{Gathering, Halt, Mismatch, Run};
 use super::scope::TaskScope;
 use crate::model::inventory::Inventory;
 use crate::model::secret::Secret;
+use crate::model::source::Span;
 use crate::model::value::{Dict, Key, Value};
 use crate::parse;
 use crate::plan::{Node, PlayPlan, pattern};
 
 impl Run {
-    /// The play's hosts: its pattern within `--limit`.
-    pub(super) fn play_hosts(self: &Arc<Run>, plan: &PlayPlan) -> Result<Vec<String>, Halt> {
+    /// The play's hosts, its pattern within `--limit`: as the inventory orders them, and as the play does.
+    pub(super) fn play_hosts(self: &Arc<Run>, plan: &PlayPlan) -> Result<(Vec<String>, Vec<String>), Halt> {
         let scope = self.play_scope(plan);
         let written = self.templar.render(&plan.play.hosts.value, &scope).map_err(|e| Halt::Refused(e.to_string()))?;
         let patterns: Vec<String> = match written {
@@ -39,6 +40,7 @@ impl Run {
             let within = find(std::slice::from_ref(limit), &inventory)?.hosts;
             hosts.retain(|h| within.contains(h));
         }
+        let inventory_order = hosts.clone();
         match plan.play.order.as_ref().map(|w| w.value.to_string()).as_deref() {
             Some("sorted") => hosts.sort(),
             Some("reverse_sorted") => {
@@ -51,11 +53,11 @@ impl Run {
             }
             _ => {}
         }
-        Ok(hosts)
+        Ok((inventory_order, hosts))
     }
 
     /// What the keywords of a play itself may use: extra variables, its own and those of its imports, `groups` and `hostvars`.
-    fn play_scope(self: &Arc<Run>, plan: &PlayPlan) -> TaskScope {
+    pub(super) fn play_scope(self: &Arc<Run>, plan: &PlayPlan) -> TaskScope {
         let mut scope = TaskScope::of_host(self, None, "");
         for (name, value) in
             std::iter::once(&plan.play.common.vars).chain(plan.import_vars.iter().map(|v| &**v)).flatten()
@@ -209,6 +211,8 @@ fn implicit_localhost(patterns: &[String], inventory: &mut Inventory) {
             let host = inventory.host_mut(name);
             host.implicit = true;
             host.vars.insert("ansible_connection".into(), "local".into());
+            let python = Value::written("{{ ansible_playbook_python }}", &Span::of_text("localhost", ""));
+            host.vars.insert("ansible_python_interpreter".into(), python);
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::journal::record::{Body, End as EndRecord};
 use crate::model::event::{End, Event};
 use crate::model::inventory::Inventory;
 use crate::model::mistake::Mistake;
-use crate::model::outcome::Status;
+use crate::model::outcome::{Consequence, Status};
 use crate::model::secret::Secret;
 use crate::model::value::{Dict, Key, Value};
 use crate::parse;
@@ -277,7 +277,7 @@ impl Run {
 
     /// One play with all its batches. False if the run shall go no further.
     async fn play(self: &Arc<Run>, index: u32, plan: &Arc<PlayPlan>, matched: &mut bool) -> Result<bool, Halt> {
-        let found = self.play_hosts(plan)?;
+        let (inventory_order, found) = self.play_hosts(plan)?;
         let written = plan.play.common.check_mode.as_ref();
         let check = written.and_then(|w| crate::action::args::truth(&w.value)).unwrap_or(self.options.check);
         let started = |hosts: Vec<String>| Event::PlayStarted {
@@ -309,7 +309,8 @@ impl Run {
             }
             let event = self.out.tell(started(now.to_vec()));
             self.record.event(event);
-            let names = (now.to_vec(), hosts.clone());
+            let all = inventory_order.iter().filter(|h| !lost.contains(*h)).cloned().collect();
+            let names = (now.to_vec(), all);
             let file_vars = self.file_vars(plan, &prompted, now)?;
             let state =
                 PlayState::new(plan.clone(), (index, batch as u32), names, prompted.clone(), file_vars, nodes.clone());
@@ -319,6 +320,9 @@ impl Run {
             self.out_of_run.lock().unwrap_or_else(PoisonError::into_inner).extend(out);
             if end.fatal || all_lost {
                 return Ok(false);
+            }
+            if end.play_ended {
+                break;
             }
         }
         Ok(true)
@@ -386,6 +390,11 @@ impl Run {
     pub fn task_name(self: &Arc<Run>, play: &Arc<PlayState>, host: &str, task: &Arc<TaskPlan>) -> String {
         let name = self.own_name(play, host, task);
         match &task.role {
+            // As Ansible shows it: an included role stands for itself.
+            _ if matches!(task.kind, crate::plan::Kind::IncludeRole) => match task.written_name() {
+                Some(_) => name,
+                None => format!("{name} : {}", task.included_role().unwrap_or_default()),
+            },
             Some(role) => format!("{} : {name}", role.name),
             None => name,
         }
@@ -437,7 +446,7 @@ impl Run {
 
     pub fn forces_handlers(self: &Arc<Run>, play: &Arc<PlayState>) -> bool {
         let written = play.plan.play.force_handlers.as_ref();
-        let forced = written.and_then(|w| self.templar.render(&w.value, &Extra(&self.compiler.extra)).ok());
+        let forced = written.and_then(|w| self.templar.render(&w.value, &self.play_scope(&play.plan)).ok());
         self.options.force_handlers || forced.is_some_and(|v| crate::action::args::truth(&v).unwrap_or(false))
     }
 
@@ -449,6 +458,26 @@ impl Run {
     /// Whether a host is out for the rest of the run.
     pub fn is_out(&self, host: &str) -> bool {
         self.out_of_run.lock().unwrap_or_else(PoisonError::into_inner).contains(host)
+    }
+
+    /// Whether a consequence makes the inventory another one.
+    pub fn alters_inventory(&self, host: &str, consequence: &Consequence) -> bool {
+        let inventory = self.inventory.read().unwrap_or_else(PoisonError::into_inner);
+        let outside = |host: &str, group: &String| !inventory.groups.get(group).is_some_and(|g| g.hosts.contains(host));
+        match consequence {
+            Consequence::AddHost { name, groups, vars } => match inventory.hosts.get(name) {
+                None => true,
+                Some(known) => {
+                    vars.iter().any(|(k, v)| known.vars.get(k) != Some(v)) || groups.iter().any(|g| outside(name, g))
+                }
+            },
+            Consequence::GroupBy { group, parents } => {
+                let child =
+                    |parent: &&String| inventory.groups.get(*parent).is_some_and(|p| p.children.contains(group));
+                outside(host, group) || !parents.iter().filter(|p| *p != "all").all(|p| child(&p))
+            }
+            _ => false,
+        }
     }
 
     pub fn add_host(&self, name: &str, groups: &[String], vars: &Dict) {
@@ -573,19 +602,6 @@ impl Run {
             format!("stx-upgrade resume {}     goes on where it stands", self.id),
             format!("stx-upgrade show {}       tells what happened", self.id),
         ]
-    }
-}
-
-/// Extra variables alone: what a play's own keywords may use.
-pub(super) struct Extra<'a>(pub(super) &'a Dict);
-
-impl crate::vars::template::Scope for Extra<'_> {
-    fn get(&self, name: &str) -> Option<Value> {
-        self.0.get(name).cloned()
-    }
-
-    fn names(&self) -> Vec<Arc<str>> {
-        self.0.keys().filter_map(|k| k.as_str().map(Arc::from)).collect()
     }
 }
 

@@ -11,6 +11,7 @@ use std::sync::{Arc, PoisonError};
 use super::play::PlayState;
 use super::run::Run;
 use super::store::HostVars;
+use crate::model::inventory::Inventory;
 use crate::model::outcome::Outcome;
 use crate::model::playbook::Task;
 use crate::model::value::{Dict, Key, Value};
@@ -104,6 +105,16 @@ impl TaskScope {
                 "the loop variable '{name}' is already in use; set `loop_var` in `loop_control` to something else"
             ));
         }
+    }
+
+    fn role_names(&self, of: fn(&RolePlan) -> bool) -> Value {
+        let mut names: Vec<String> = Vec::new();
+        for role in self.roles().iter().filter(|r| of(r)) {
+            if !names.contains(&role.name) {
+                names.push(role.name.clone());
+            }
+        }
+        names.into_iter().collect()
     }
 
     fn roles(&self) -> Vec<Arc<RolePlan>> {
@@ -219,7 +230,8 @@ impl TaskScope {
             "ansible_limit" => return run.options.limit.as_deref().map(Value::from),
             "ansible_inventory_sources" => names(run.options.inventory_sources.clone()),
             "ansible_config_file" => return run.options.config_file.as_deref().map(Value::from),
-            "ansible_playbook_python" => "".into(),
+            // There is none here; what is meant for the control node finds the one that is installed there.
+            "ansible_playbook_python" => installed_python().into(),
             "inventory_dir" => return run.inventory_dir().map(|d| path(&d)),
             "inventory_file" => return run.options.inventory_sources.first().map(|f| path(Path::new(f))),
             "omit" => return None,
@@ -228,12 +240,13 @@ impl TaskScope {
             "ansible_play_batch" => names(play?.active()),
             "ansible_play_hosts" | "play_hosts" => names(play?.remaining(run)),
             "ansible_play_hosts_all" => names(play?.all_hosts.clone()),
-            "ansible_play_role_names" | "role_names" => names(self.roles().iter().map(|r| r.name.clone()).collect()),
-            "ansible_dependent_role_names" => names(Vec::new()),
+            "ansible_play_role_names" | "role_names" => self.role_names(|r| !r.dependency),
+            "ansible_dependent_role_names" => self.role_names(|r| r.dependency),
+            "ansible_role_names" => self.role_names(|_| true),
             "role_name" | "ansible_role_name" => role?.name.as_str().into(),
             "role_path" => path(&role?.dir),
-            "ansible_parent_role_names" => names(role?.parents.iter().rev().map(|r| r.name.clone()).collect()),
-            "ansible_parent_role_paths" => role?.parents.iter().rev().map(|r| path(&r.dir)).collect(),
+            "ansible_parent_role_names" => names(including(role?)?.iter().map(|r| r.name.clone()).collect()),
+            "ansible_parent_role_paths" => including(role?)?.iter().map(|r| path(&r.dir)).collect(),
             "ansible_failed_task" => play?.failure(&self.host)?.0,
             "ansible_failed_result" => play?.failure(&self.host)?.1,
             "ansible_search_path" => self.task.as_ref()?.search.iter().map(|d| path(d)).collect(),
@@ -242,6 +255,26 @@ impl TaskScope {
         };
         Some(value)
     }
+}
+
+/// The roles that included or imported a role, the nearest first; none where nobody did.
+fn including(role: &Arc<RolePlan>) -> Option<Vec<Arc<RolePlan>>> {
+    let mut found = Vec::new();
+    let mut inner = role;
+    for outer in role.parents.iter().rev() {
+        if !inner.dependency {
+            found.push(outer.clone());
+        }
+        inner = outer;
+    }
+    (!found.is_empty()).then_some(found)
+}
+
+/// The Python that a shell on this machine would start.
+fn installed_python() -> String {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut places = std::env::split_paths(&path).flat_map(|dir| ["python3", "python"].map(|name| dir.join(name)));
+    places.find(|p| p.is_file()).map_or_else(String::new, |p| p.display().to_string())
 }
 
 /// Facts without their `ansible_` prefix, as `ansible_facts` has them.
@@ -380,7 +413,13 @@ impl Control for TaskScope {
 
     fn matching(&self, pattern: &str) -> Result<Vec<String>, String> {
         let inventory = self.run.inventory.read().unwrap_or_else(PoisonError::into_inner);
-        crate::plan::pattern::matches(&[pattern.to_owned()], &inventory).map(|m| m.hosts).map_err(|e| e.to_string())
+        // As Ansible's lookup sees it: every group with all of its hosts, and none in another.
+        let mut flat = Inventory::new();
+        for group in inventory.groups.keys() {
+            flat.group_mut(group);
+            inventory.hosts_of(group).into_iter().for_each(|host| flat.add_to_group(host, group));
+        }
+        crate::plan::pattern::matches(&[pattern.to_owned()], &flat).map(|m| m.hosts).map_err(|e| e.to_string())
     }
 
     fn setting(&self, name: &str) -> Option<Value> {

@@ -16,7 +16,7 @@ use crate::journal::record::Shown as Marks;
 use crate::model::event::{Event, Item, Shown, StepRef};
 use crate::model::outcome::{Consequence, Outcome, Status};
 use crate::model::value::Value;
-use crate::plan::TaskPlan;
+use crate::plan::{Kind, TaskPlan};
 use crate::vars::template::TemplateError;
 
 /// How a step ended on a host, with what follows from it.
@@ -161,8 +161,9 @@ impl<'a> Step<'a> {
         for (index, value) in items.iter().enumerate() {
             let item = LoopItem { index, count, value, items: &items, control: &control };
             item.enter(scope);
-            let label = item.label(self.run, scope);
-            let shown = Item { index: index as u32, label: self.run.out.mask.value(&label), var: control.var.clone() };
+            let label = item.label(self.run, scope).unwrap_or_else(|_| value.clone());
+            let mut shown =
+                Item { index: index as u32, label: self.run.out.mask.value(&label), var: control.var.clone() };
             if index > 0 && control.pause > 0.0 {
                 self.run.sleep(Duration::from_secs_f64(control.pause)).await?;
             }
@@ -173,11 +174,25 @@ impl<'a> Step<'a> {
                 None => {
                     self.run.check_start()?;
                     // What fails for one item does not keep the others from their turn.
-                    let (outcome, follows) = match self.item(scope, &shown).await {
+                    let (mut outcome, follows) = match self.item(scope, &shown).await {
                         Ok(done) => (done.outcome, done.consequences),
                         Err(End::Outcome(outcome)) => (*outcome, Vec::new()),
                         Err(halt) => return Err(halt),
                     };
+                    // A label may tell of the result, and fails the item where it cannot.
+                    scope.set_result(task, &outcome);
+                    match item.label(self.run, scope) {
+                        Ok(label) => shown.label = self.run.out.mask.value(&label),
+                        Err(error) => {
+                            let skipped = outcome.status == Status::Skipped;
+                            let what = "Task failed: Failed to template loop_control.label";
+                            outcome = execute::template_failure(what, &error);
+                            if skipped {
+                                outcome.data.insert("skipped".into(), true.into());
+                            }
+                            shown.label = self.run.out.mask.value(value);
+                        }
+                    }
                     let finished =
                         Finished { outcome, ignored: false, consequences: follows, notify: Vec::new(), looped: false };
                     let result = self.shown(&finished.outcome, scope, began.elapsed());
@@ -280,6 +295,8 @@ impl<'a> Step<'a> {
                 if !task.until.is_empty() {
                     done.outcome.status = Status::Failed;
                 }
+                // As Ansible counts where all were in vain: without the first.
+                done.outcome.data.insert("attempts".into(), i64::from(retries).into());
                 return Ok(done);
             }
             self.emit(Event::Retrying {
@@ -414,12 +431,20 @@ impl<'a> Step<'a> {
     }
 
     fn tell(&self, finished: &Finished, mut result: Shown) {
+        // A banner says it all, and the recap does not count it.
+        let meta = matches!(self.task.kind, Kind::Meta);
+        if meta && finished.outcome.status == Status::Ok {
+            return;
+        }
         result.ignored = finished.ignored;
         self.emit(Event::HostDone { step: self.reference.clone(), host: self.host.to_owned(), result });
         self.count(finished);
     }
 
     fn count(&self, finished: &Finished) {
+        if matches!(self.task.kind, Kind::Meta) && !finished.outcome.is_failed() {
+            return;
+        }
         self.run.count_result(self.host, self.task, &self.reference.name, finished);
     }
 

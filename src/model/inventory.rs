@@ -73,26 +73,35 @@ impl Inventory {
         }
     }
 
-    /// All hosts of a group and of the groups below it, in the order of the inventory.
+    /// All hosts of a group and of the groups below it, in Ansible's order: its own, then those of the groups in it, level by
+    /// level.
     pub fn hosts_of(&self, group: &str) -> Vec<&str> {
-        if group == "all" {
-            return self.hosts.values().filter(|h| !h.implicit).map(|h| h.name.as_str()).collect();
+        let mut order: IndexSet<&str> = IndexSet::from([group]);
+        let mut at = 0;
+        while let Some(name) = order.get_index(at).copied() {
+            order.extend(self.children_of(name));
+            at += 1;
         }
         let mut found = IndexSet::new();
-        let mut seen = IndexSet::new();
-        let mut todo = vec![group];
-        while let Some(name) = todo.pop() {
-            if let Some(g) = self.groups.get(name)
-                && seen.insert(name)
-            {
-                found.extend(g.hosts.iter().map(String::as_str));
-                todo.extend(g.children.iter().map(String::as_str));
+        for name in order {
+            found.extend(self.groups.get(name).into_iter().flat_map(|g| g.hosts.iter().map(String::as_str)));
+            if name == "ungrouped" {
+                found.extend(self.hosts.values().filter(|h| h.groups.is_empty()).map(|h| h.name.as_str()));
             }
         }
-        if group == "ungrouped" {
-            found.extend(self.hosts.values().filter(|h| h.groups.is_empty() && !h.implicit).map(|h| h.name.as_str()));
+        let implicit = |h: &str| self.hosts.get(h).is_none_or(|h| h.implicit);
+        found.into_iter().filter(|h| !implicit(h)).collect()
+    }
+
+    /// The groups in a group. In `all` are those that are in no other.
+    fn children_of(&self, group: &str) -> Vec<&str> {
+        let own = self.groups.get(group).into_iter().flat_map(|g| g.children.iter().map(String::as_str));
+        if group != "all" {
+            return own.collect();
         }
-        self.hosts.keys().map(String::as_str).filter(|h| found.contains(h)).collect()
+        let inner = |name: &str| self.groups.values().any(|g| g.name != "all" && g.children.contains(name));
+        let top = self.groups.keys().map(String::as_str).filter(|g| *g != "all" && *g != "ungrouped" && !inner(g));
+        std::iter::once("ungrouped").chain(own).chain(top).collect()
     }
 
     /// Groups that a host is in, directly or through children, without `all`; parents before children, then by

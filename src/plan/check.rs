@@ -11,7 +11,8 @@ use crate::model::mistake::Mistake;
 use crate::model::playbook::Written;
 use crate::model::source::Span;
 use crate::model::value::{Dict, Key, Value};
-use crate::vars::template::Kind as What;
+use crate::parse::vars_file;
+use crate::vars::template::{Above, Kind as What};
 
 /// Checks one task: its arguments against their definition, its templates and conditions, the files it names.
 pub fn task(plan: &TaskPlan, compiler: &Compiler, mistakes: &mut Vec<Mistake>) {
@@ -225,6 +226,7 @@ pub fn play(plan: &PlayPlan, compiler: &Compiler, mistakes: &mut Vec<Mistake>) {
             mistakes.push(mistake.help("use the `password_hash` filter where the password is needed"));
         }
     }
+    strategy(plan, compiler, mistakes);
     let mut names: Vec<String> = Vec::new();
     let mut open = compiler.at_run_time;
     for handler in &plan.handlers {
@@ -252,6 +254,28 @@ pub fn play(plan: &PlayPlan, compiler: &Compiler, mistakes: &mut Vec<Mistake>) {
     }
     let mut check = |notify: &Written| notified(&notify.value, &notify.span, &names, mistakes);
     walk(&plan.nodes, &mut |task| task.task.notify.iter().chain(&task.notify).for_each(&mut check));
+}
+
+/// The strategy of a play is settled before its hosts are: it may use what is known by then.
+fn strategy(plan: &PlayPlan, compiler: &Compiler, mistakes: &mut Vec<Mistake>) {
+    let play = &plan.play;
+    let Some(written) = &play.strategy else { return };
+    // More variables come from the keyboard.
+    if !play.vars_prompt.is_empty() {
+        return;
+    }
+    let mut own = play.common.vars.clone();
+    for file in &play.vars_files {
+        let path = file.value.as_str().and_then(|name| compiler.find("vars", name, std::slice::from_ref(&plan.dir)));
+        // Which file it is may be known at run time only.
+        let Some(path) = path else { return };
+        own.extend(vars_file::vars_file(&*compiler.files, &path, &compiler.vault).unwrap_or_default());
+    }
+    let scope = Above { top: &compiler.extra, below: &own };
+    if let Err(error) = compiler.templar.render(&written.value, &scope) {
+        let mistake = Mistake::at(&written.span, format!("the `strategy` of this play cannot be known: {error}"));
+        mistakes.push(mistake.help("give the variable with `-e`, or in the play's `vars`"));
+    }
 }
 
 fn notified(value: &Value, span: &Span, names: &[String], mistakes: &mut Vec<Mistake>) {

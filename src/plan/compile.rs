@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::identity::{Siblings, Trail, short_digest};
-use super::roles::Seen;
+use super::roles::Brought;
 use super::tags::TagSelection;
 use super::words::{self, Modules};
 use super::{BlockPlan, Kind, Node, Plan, PlayPlan, RolePlan, TaskPlan};
@@ -141,33 +141,32 @@ impl Compiler {
         base.vars = inherit.vars.clone();
         base.play_vars = Arc::new(play.common.vars.clone());
         base.search = vec![inherit.dir.clone()];
-        let mut roles = Vec::new();
-        let mut seen = Seen::new();
+        let mut brought = Brought::default();
         let mut nodes = Vec::new();
-        let mut handlers = Vec::new();
         let mut siblings = Siblings::default();
         let section =
             |name: &str, siblings: &mut Siblings| Inherit { trail: base.trail.below(name, siblings), ..base.clone() };
 
         let pre = section("pre_tasks", &mut siblings);
-        nodes.extend(self.tasks(std::mem::take(&mut play.pre_tasks), &pre, &mut roles, &mut handlers, mistakes));
+        nodes.extend(self.tasks(std::mem::take(&mut play.pre_tasks), &pre, &mut brought, mistakes));
         nodes.push(Node::Flush);
         let in_roles = section("roles", &mut siblings);
         let mut role_siblings = Siblings::default();
         for role in std::mem::take(&mut play.roles) {
             let trail = in_roles.trail.below(&role.role.value.to_string(), &mut role_siblings);
             let inherit = Inherit { trail, ..in_roles.clone() };
-            nodes.extend(self.role(&role, &inherit, &mut seen, &mut roles, &mut handlers, mistakes));
+            nodes.extend(self.role(&role, &inherit, &mut brought, mistakes));
         }
         let main = section("tasks", &mut siblings);
-        nodes.extend(self.tasks(std::mem::take(&mut play.tasks), &main, &mut roles, &mut handlers, mistakes));
+        nodes.extend(self.tasks(std::mem::take(&mut play.tasks), &main, &mut brought, mistakes));
         nodes.push(Node::Flush);
         let post = section("post_tasks", &mut siblings);
-        nodes.extend(self.tasks(std::mem::take(&mut play.post_tasks), &post, &mut roles, &mut handlers, mistakes));
+        nodes.extend(self.tasks(std::mem::take(&mut play.post_tasks), &post, &mut brought, mistakes));
         nodes.push(Node::Flush);
 
         let own = Inherit { handler: true, ..section("handlers", &mut siblings) };
-        let own = self.tasks(std::mem::take(&mut play.handlers), &own, &mut roles, &mut Vec::new(), mistakes);
+        let own = self.tasks(std::mem::take(&mut play.handlers), &own, &mut brought, mistakes);
+        let Brought { seen, roles, mut handlers } = brought;
         handlers.extend(flat(own));
         let plan = PlayPlan {
             play,
@@ -178,19 +177,19 @@ impl Compiler {
             import_vars: inherit.vars.clone(),
             nodes,
             handlers,
+            seen,
             roles,
         };
         super::check::play(&plan, self, mistakes);
         plan
     }
 
-    /// Plans a list of tasks and blocks. Static roles and their handlers are added to `roles` and `handlers`.
+    /// Plans a list of tasks and blocks. Static roles and their handlers are added to `brought`.
     pub fn tasks(
         &self,
         entries: Vec<TaskEntry>,
         inherit: &Inherit,
-        roles: &mut Vec<Arc<RolePlan>>,
-        handlers: &mut Vec<Arc<TaskPlan>>,
+        brought: &mut Brought,
         mistakes: &mut Vec<Mistake>,
     ) -> Vec<Node> {
         let mut nodes = Vec::new();
@@ -198,18 +197,14 @@ impl Compiler {
         for entry in entries {
             match entry {
                 TaskEntry::Block(block) => {
-                    nodes.extend(self.block(*block, inherit, &mut siblings, roles, handlers, mistakes));
+                    nodes.extend(self.block(*block, inherit, &mut siblings, brought, mistakes));
                 }
                 TaskEntry::Task(task) => {
                     let name = task.common.name.as_ref().unwrap_or(&task.action.name).value.to_string();
                     let trail = inherit.trail.below(&name, &mut siblings);
                     match words::local_name(&task.action.name.value.to_string()) {
-                        "import_tasks" => {
-                            nodes.extend(self.import_tasks(*task, inherit, trail, roles, handlers, mistakes))
-                        }
-                        "import_role" => {
-                            nodes.extend(self.import_role(*task, inherit, trail, roles, handlers, mistakes))
-                        }
+                        "import_tasks" => nodes.extend(self.import_tasks(*task, inherit, trail, brought, mistakes)),
+                        "import_role" => nodes.extend(self.import_role(*task, inherit, trail, brought, mistakes)),
                         _ => {
                             let plan = self.task(*task, inherit, trail);
                             if self.tags.selects(&plan.tags) {
@@ -229,8 +224,7 @@ impl Compiler {
         block: Block,
         inherit: &Inherit,
         siblings: &mut Siblings,
-        roles: &mut Vec<Arc<RolePlan>>,
-        handlers: &mut Vec<Arc<TaskPlan>>,
+        brought: &mut Brought,
         mistakes: &mut Vec<Mistake>,
     ) -> Option<Node> {
         let name = block.common.name.as_ref().map_or("block".into(), |n| n.value.to_string());
@@ -241,7 +235,7 @@ impl Compiler {
         let mut part = |name: &str, entries, mistakes: &mut Vec<Mistake>| {
             let rescued = inner.rescued || (name == "block" && has_rescue);
             let inner = Inherit { trail: inner.trail.below(name, &mut parts), rescued, ..inner.clone() };
-            self.tasks(entries, &inner, roles, handlers, mistakes)
+            self.tasks(entries, &inner, brought, mistakes)
         };
         let plan = BlockPlan {
             block: part("block", block.block, mistakes),
@@ -322,8 +316,7 @@ impl Compiler {
         task: Task,
         inherit: &Inherit,
         trail: Trail,
-        roles: &mut Vec<Arc<RolePlan>>,
-        handlers: &mut Vec<Arc<TaskPlan>>,
+        brought: &mut Brought,
         mistakes: &mut Vec<Mistake>,
     ) -> Vec<Node> {
         if let Some(looping) = &task.looping {
@@ -345,7 +338,7 @@ impl Compiler {
             mistakes.push(missing_tasks(&file.span, &name, &inner));
             return Vec::new();
         };
-        self.task_file(&path, &inner, roles, handlers, mistakes)
+        self.task_file(&path, &inner, brought, mistakes)
     }
 
     /// The tasks of a file, for `import_tasks` now or `include_tasks` at run time.
@@ -353,8 +346,7 @@ impl Compiler {
         &self,
         path: &Path,
         inherit: &Inherit,
-        roles: &mut Vec<Arc<RolePlan>>,
-        handlers: &mut Vec<Arc<TaskPlan>>,
+        brought: &mut Brought,
         mistakes: &mut Vec<Mistake>,
     ) -> Vec<Node> {
         let mut inner = inherit.clone();
@@ -369,7 +361,7 @@ impl Compiler {
         }
         let kind = if inherit.handler { Entries::Handlers } else { Entries::Tasks };
         let file = parse::tasks::load_file(&*self.files, path, kind, &self.modules, &self.vault, mistakes);
-        self.tasks(file.map(|f| f.entries).unwrap_or_default(), &inner, roles, handlers, mistakes)
+        self.tasks(file.map(|f| f.entries).unwrap_or_default(), &inner, brought, mistakes)
     }
 
     /// Where a task file lies: in the role's `tasks/`, beside the file that names it, beside the playbook.

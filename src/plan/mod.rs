@@ -41,6 +41,8 @@ pub struct PlayPlan {
     pub import_vars: Vec<Arc<Dict>>,
     pub nodes: Vec<Node>,
     pub handlers: Vec<Arc<TaskPlan>>,
+    /// Which roles that were, for those that name them again.
+    pub seen: roles::Seen,
     /// Every role that was brought in statically, in order: their defaults and variables are seen by the whole play.
     pub roles: Vec<Arc<RolePlan>>,
 }
@@ -128,6 +130,8 @@ pub struct RolePlan {
     pub vars: Arc<Dict>,
     /// Parameters given where it is named.
     pub params: Arc<Dict>,
+    /// Another role's `dependencies` brought it.
+    pub dependency: bool,
     /// Roles around it: what depends on it or includes it, outermost first.
     pub parents: Vec<Arc<RolePlan>>,
 }
@@ -136,6 +140,12 @@ impl TaskPlan {
     /// The name that was written, or none.
     pub fn written_name(&self) -> Option<&Written> {
         self.task.common.name.as_ref()
+    }
+
+    /// The role that an `include_role` names, as it is written.
+    pub fn included_role(&self) -> Option<String> {
+        let args = &self.task.action.args;
+        args.iter().find(|a| matches!(a.name.value.as_str(), "name" | "role")).map(|a| a.value.value.to_string())
     }
 
     /// The module's name as written, without its collection where it is Ansible's own.

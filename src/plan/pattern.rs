@@ -114,10 +114,8 @@ fn subscript(part: &str) -> (&str, Option<Slice>) {
             "" => Some((a, Some(None))),
             b => b.parse().ok().map(|b| (a, Some(Some(b)))),
         }),
-        None => match inner.strip_prefix(':') {
-            Some(b) => b.parse().ok().map(|b| (0, Some(Some(b)))),
-            None => inner.parse().ok().map(|a| (a, None)),
-        },
+        // `[:2]` is no subscript to Ansible, which takes it for a wildcard.
+        None => inner.parse().ok().map(|a| (a, None)),
     };
     match parsed {
         Some(slice) => (name, Some(slice)),

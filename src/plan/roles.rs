@@ -13,7 +13,7 @@ use crate::model::value::{Dict, Value};
 use crate::parse;
 
 /// What a role brought in once is remembered by: a second time with the same is passed over, unless the role allows it.
-pub(super) type Seen = Vec<String>;
+pub type Seen = Vec<String>;
 
 /// Which parts of a role are used.
 #[derive(Clone, Debug, Default)]
@@ -24,8 +24,34 @@ pub struct RoleOptions {
     pub vars_from: String,
     pub defaults_from: String,
     pub handlers_from: String,
+    /// A task brings it, each time that its turn comes.
+    pub repeats: bool,
+    /// It is a dependency of the role around it.
+    pub dependency: bool,
     /// `rolespec_validate: false`: its parameters are not checked.
     pub unchecked: bool,
+}
+
+/// What roles bring beside their tasks.
+#[derive(Debug, Default)]
+pub struct Brought {
+    pub seen: Seen,
+    /// In order; their variables and defaults are seen by the whole play.
+    pub roles: Vec<Arc<RolePlan>>,
+    pub handlers: Vec<Arc<TaskPlan>>,
+}
+
+/// Adds handlers to those that are known. Of a role that is brought in twice they are the same, and the later ones count.
+pub fn take_handlers(known: &mut Vec<Arc<TaskPlan>>, brought: Vec<Arc<TaskPlan>>) {
+    for handler in brought {
+        match known
+            .iter_mut()
+            .find(|k| k.place == handler.place && k.role.is_some() && k.fingerprint == handler.fingerprint)
+        {
+            Some(same) => *same = handler,
+            None => known.push(handler),
+        }
+    }
 }
 
 impl Compiler {
@@ -34,13 +60,13 @@ impl Compiler {
         task: Task,
         inherit: &Inherit,
         trail: Trail,
-        roles: &mut Vec<Arc<RolePlan>>,
-        handlers: &mut Vec<Arc<TaskPlan>>,
+        brought: &mut Brought,
         mistakes: &mut Vec<Mistake>,
     ) -> Vec<Node> {
         let inner = self.inside(inherit, &task.common, &task.when, trail);
-        let Some(options) = self.role_options(&task, &inner, mistakes) else { return Vec::new() };
-        self.include_role(&options, &task.action.name.span, &inner, roles, handlers, mistakes)
+        let Some(mut options) = self.role_options(&task, &inner, mistakes) else { return Vec::new() };
+        options.repeats = true;
+        self.include_role(&options, &task.action.name.span, &inner, brought, mistakes)
     }
 
     /// The options of `import_role` / `include_role`, where they can be known now.
@@ -71,8 +97,7 @@ impl Compiler {
         options: &RoleOptions,
         span: &Span,
         inherit: &Inherit,
-        roles: &mut Vec<Arc<RolePlan>>,
-        handlers: &mut Vec<Arc<TaskPlan>>,
+        brought: &mut Brought,
         mistakes: &mut Vec<Mistake>,
     ) -> Vec<Node> {
         let reference = RoleRef {
@@ -83,33 +108,27 @@ impl Compiler {
             params: Dict::new(),
             delegate_to: None,
         };
-        let mut seen = Seen::new();
-        self.role_with(&reference, options, inherit, &mut seen, roles, handlers, mistakes)
+        self.role_with(&reference, options, inherit, brought, mistakes)
     }
 
     pub(super) fn role(
         &self,
         reference: &RoleRef,
         inherit: &Inherit,
-        seen: &mut Seen,
-        roles: &mut Vec<Arc<RolePlan>>,
-        handlers: &mut Vec<Arc<TaskPlan>>,
+        brought: &mut Brought,
         mistakes: &mut Vec<Mistake>,
     ) -> Vec<Node> {
         let Some(name) = self.literal(&reference.role, inherit, "role name", mistakes) else { return Vec::new() };
-        let options = RoleOptions { name, ..RoleOptions::default() };
-        self.role_with(reference, &options, inherit, seen, roles, handlers, mistakes)
+        let options = RoleOptions { name, dependency: inherit.role.is_some(), ..RoleOptions::default() };
+        self.role_with(reference, &options, inherit, brought, mistakes)
     }
 
-    #[allow(clippy::too_many_arguments)] // where a role's parts go; a struct of them would only be taken apart again
     fn role_with(
         &self,
         reference: &RoleRef,
         options: &RoleOptions,
         inherit: &Inherit,
-        seen: &mut Seen,
-        roles: &mut Vec<Arc<RolePlan>>,
-        handlers: &mut Vec<Arc<TaskPlan>>,
+        brought: &mut Brought,
         mistakes: &mut Vec<Mistake>,
     ) -> Vec<Node> {
         let Some(role) = self.load_role(options, &reference.role.span, inherit, mistakes) else { return Vec::new() };
@@ -120,15 +139,17 @@ impl Compiler {
             reference.common.vars,
             reference.when
         );
-        if seen.contains(&mark) && !role.meta.allow_duplicates {
+        if brought.seen.contains(&mark) && !role.meta.allow_duplicates && !options.repeats {
             return Vec::new();
         }
-        seen.push(mark);
+        brought.seen.push(mark);
         let mut inner = self.inside(inherit, &reference.common, &reference.when, inherit.trail.clone());
         inner.vars = inherit.vars.clone();
         inner.delegate_to = reference.delegate_to.clone().or(inner.delegate_to);
-        let mut params = reference.common.vars.clone();
-        params.extend(reference.params.clone());
+        // What stands under `vars` of the entry ranks with the role's own variables, over them.
+        let mut vars = role.vars;
+        vars.extend(reference.common.vars.clone());
+        let params = reference.params.clone();
         let mut parents = inherit.role.as_ref().map_or(Vec::new(), |r| r.parents.clone());
         parents.extend(inherit.role.clone());
         if parents.len() > 50 {
@@ -139,8 +160,9 @@ impl Compiler {
             name: role.name.clone(),
             dir: role.dir.clone(),
             defaults: Arc::new(role.defaults),
-            vars: Arc::new(role.vars),
+            vars: Arc::new(vars),
             params: Arc::new(params),
+            dependency: options.dependency,
             parents,
         });
         inner.role = Some(plan.clone());
@@ -152,19 +174,19 @@ impl Compiler {
         for dependency in &role.meta.dependencies {
             let trail = inner.trail.below(&dependency.role.value.to_string(), &mut siblings);
             let around = Inherit { trail, ..inner.clone() };
-            nodes.extend(self.role(dependency, &around, seen, roles, handlers, mistakes));
+            nodes.extend(self.role(dependency, &around, brought, mistakes));
         }
-        roles.push(plan.clone());
+        brought.roles.push(plan.clone());
         let trail = inner.trail.below(&role.name, &mut siblings);
         let own = Inherit { trail, ..inner.clone() };
         if let Some(spec) = self.argument_check(&role.name, &role.meta.argument_specs, options, reference, &own) {
             nodes.push(spec);
         }
-        nodes.extend(self.tasks(role.tasks, &own, roles, handlers, mistakes));
+        nodes.extend(self.tasks(role.tasks, &own, brought, mistakes));
         let trail = inner.trail.below("handlers", &mut siblings);
         let own = Inherit { trail, handler: true, ..inner };
-        let brought = self.tasks(role.handlers, &own, roles, &mut Vec::new(), mistakes);
-        handlers.extend(flat(brought));
+        let own = self.tasks(role.handlers, &own, brought, mistakes);
+        take_handlers(&mut brought.handlers, flat(own));
         nodes
     }
 
@@ -188,7 +210,7 @@ impl Compiler {
             "argument_spec" => arguments,
             "validate_args_context" => Value::dict(crate::dict! {"argument_spec_name" => entry, "name" => role, "type" => "role"}),
         };
-        let name = format!("Validating arguments against arg spec {entry}{about}");
+        let name = format!("Validating arguments against arg spec '{entry}'{about}");
         let mut task = implicit(&name, "validate_argument_spec", args, &reference.span);
         task.common.tags = vec![Spanned::new("always".into(), reference.span.clone())];
         let mut plan = self.task(task, inherit, inherit.trail.below("argument spec", &mut Siblings::default()));

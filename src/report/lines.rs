@@ -273,7 +273,8 @@ impl Lines {
             }
             Status::NotKnowable(_) => {}
             Status::Failed => {
-                if !of_items {
+                // Of a loop the items told it; but `debug` shows its message alone, as Ansible does it.
+                if !of_items || is(step, &["debug"]) {
                     self.path_of(step);
                     let text = format!("fatal: [{word}]: FAILED! => {}", self.dumped(step, shown));
                     self.failure(Style::FAILED, &text);

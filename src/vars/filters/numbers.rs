@@ -17,7 +17,7 @@ pub(super) const ALL: &[Filter] = &[
     Filter { names: &["human_to_bytes"], params: &["default_unit", "isbits"], takes_missing: false, run: human_to_bytes, doc: "A size written for people as a number." },
     Filter { names: &["strftime"], params: &["second", "utc"], takes_missing: false, run: strftime, doc: "A time (now, or given in seconds) in this format." },
     Filter { names: &["to_datetime"], params: &["format"], takes_missing: false, run: to_datetime, doc: "A text as a date and time." },
-    Filter { names: &["random"], params: &["end", "start", "step", "seed"], takes_missing: false, run: random, doc: "A random item, or a number below this one; `seed` repeats it." },
+    Filter { names: &["random"], params: &["start", "step", "seed"], takes_missing: false, run: random, doc: "A random item, or a number below this one; `seed` repeats it." },
     Filter { names: &["shuffle"], params: &["seed"], takes_missing: false, run: shuffle, doc: "In random order; `seed` repeats it." },
 ];
 
@@ -149,10 +149,10 @@ fn chance(cx: &mut Cx<'_>, seed: Option<&Val>) -> Res<Chance> {
 }
 
 fn random(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
-    let mut chance = chance(cx, b.some(3))?;
+    let mut chance = chance(cx, b.some(2))?;
     if let Some(end) = v.as_int() {
-        let start = b.int(1, "start")?.unwrap_or(0);
-        let step = b.int(2, "step")?.unwrap_or(1);
+        let start = b.int(0, "start")?.unwrap_or(0);
+        let step = b.int(1, "step")?.unwrap_or(1);
         let n = if step == 0 {
             0
         } else {
@@ -163,7 +163,7 @@ fn random(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
             _ => fail("random needs a range that is not empty"),
         };
     }
-    if b.some(1).is_some() || b.some(2).is_some() {
+    if b.some(0).is_some() || b.some(1).is_some() {
         return fail("start and step can only be used with integer values");
     }
     if let Val::Object(o) = &v

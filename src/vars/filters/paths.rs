@@ -356,7 +356,7 @@ fn url_split(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
         part => match all.get(part) {
             Some(v) => Ok(v.clone()),
             None => fail(format!(
-                "a URL has no part '{part}'; it has fragment, hostname, netloc, password, path, port, query, scheme, username"
+                "unknown URL component '{part}'; there are fragment, hostname, netloc, password, path, port, query, scheme, username"
             )),
         },
     }

@@ -430,7 +430,12 @@ fn ini(cx: &mut Cx<'_>, terms: Vec<Val>, args: Args) -> Res<Vec<Val>> {
         let section = if kind == "properties" { "" } else { &section };
         let pairs = ini_section(&text, section, kind == "properties");
         if kind != "properties" {
-            well_formed(&name, &text, section, case)?;
+            let bare = yes(&get(cx, "allow_no_value", "false")?) || yes(&get(cx, "allow_none", "false")?);
+            well_formed(&name, &text, section, case, bare)?;
+            let has_no_value = |l: &str| !l.contains(['=', ':']) && fold_key(l, case) == fold_key(&key, case);
+            if bare && section_lines(&text, section).any(has_no_value) {
+                continue;
+            }
         }
         let fold = |s: &str| if case { s.to_owned() } else { s.to_lowercase() };
         if regex {
@@ -449,7 +454,8 @@ fn ini(cx: &mut Cx<'_>, terms: Vec<Val>, args: Args) -> Res<Vec<Val>> {
 }
 
 /// What Python's reader of INI texts refuses: a key that comes twice, and a section that is not there.
-fn well_formed(name: &str, text: &str, wanted: &str, case: bool) -> Res<()> {
+/// `bare`: a line may be a key alone.
+fn well_formed(name: &str, text: &str, wanted: &str, case: bool, bare: bool) -> Res<()> {
     let (mut section, mut seen) = (String::new(), std::collections::HashSet::new());
     let mut found = false;
     for line in text.lines().filter(|l| !l.starts_with([' ', '\t'])) {
@@ -465,9 +471,29 @@ fn well_formed(name: &str, text: &str, wanted: &str, case: bool) -> Res<()> {
                     "Duplicate option in '{name}': option '{key}' in section '{section}' already exists"
                 ));
             }
+        } else if !bare && !line.is_empty() && !line.starts_with(['#', ';']) {
+            return fail(format!(
+                "Source contains parsing errors: '{name}': '{line}' has no value; see allow_no_value"
+            ));
         }
     }
     if found { Ok(()) } else { fail(format!("No section: '{wanted}' in '{name}'")) }
+}
+
+fn fold_key(key: &str, case: bool) -> String {
+    if case { key.to_owned() } else { key.to_lowercase() }
+}
+
+/// The lines of a section, without comments.
+fn section_lines<'a>(text: &'a str, wanted: &'a str) -> impl Iterator<Item = &'a str> {
+    let mut here = false;
+    text.lines().map(str::trim).filter(move |line| {
+        if let Some(header) = line.strip_prefix('[').and_then(|l| l.split(']').next()) {
+            here = header == wanted;
+            return false;
+        }
+        here && !line.is_empty() && !line.starts_with(['#', ';'])
+    })
 }
 
 /// The pairs of an INI section (those of `DEFAULT` first), with values over several lines joined by line feeds.
@@ -525,6 +551,10 @@ fn csv(cx: &mut Cx<'_>, terms: Vec<Val>, args: Args) -> Res<Vec<Val>> {
             Some(Some(cell)) => out.push(Val::from(cell)),
             Some(None) => return fail(format!("the row '{key}' has no column {column}")),
             None => {
+                if let Some(many @ Val::List(_)) = named(&args, "default") {
+                    out.extend(cx.items(&many)?);
+                    continue;
+                }
                 let default = get(cx, "default", "")?;
                 if !default.is_empty() || named(&args, "default").is_some() {
                     out.push(Val::from(default));

@@ -77,8 +77,12 @@ fn version(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res<bool> {
             ));
         }
     };
-    if text.is_empty() || other.is_empty() {
-        return fail("a version to compare cannot be empty");
+    // Ansible's words.
+    if text.is_empty() {
+        return fail("Input version value cannot be empty");
+    }
+    if other.is_empty() {
+        return fail("Version parameter to compare against cannot be empty");
     }
     let order = versions::compare(&text, &other, scheme).or_else(fail)?;
     Ok(match operator.as_str() {
