@@ -2,7 +2,7 @@
 TARGET  := x86_64-unknown-linux-gnu
 RELEASE := target/$(TARGET)/release
 
-.PHONY: build setup demo test differential lint clean
+.PHONY: build setup demo test differential crash lint release clean
 
 build: ## bin/stx-upgrade and bin/stx-lab, both static
 	cargo build --release --locked --workspace
@@ -21,10 +21,19 @@ test: setup ## all tests
 differential: ## records anew what ansible-playbook answers to the plays of tests/differential
 	ANSIBLE_PLAYBOOK="$$(tools/oracle)" cargo test --locked --test differential -- --ignored record
 
+# A sample of moments for each kind of fault; `make crash CRASH=--full` takes every moment, in hours.
+CRASH ?= --sample 1
+crash: setup build ## faults of all kinds: the suite on plain hosts, then the simplex upgrade
+	bin/stx-lab crash $(CRASH)
+	bin/stx-lab crash $(CRASH) --topology simplex playbooks/upgrade.yml
+
+release: build ## dist/: both programs, their digests, and the bill of materials
+	tools/release
+
 lint: ## what CI checks beside the tests
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	tools/deny
 
 clean:
-	rm -rf bin target
+	rm -rf bin dist target

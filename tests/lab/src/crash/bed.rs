@@ -80,9 +80,8 @@ impl Bed {
         let mut command = Command::new(&self.program);
         command.args(words).env("XDG_STATE_HOME", self.dir.join("state")).stdin(Stdio::null());
         command.env("HOME", self.dir.join("home")).env("STX_UPGRADE_LINK_TIMEOUT", "60");
-        if let Some(folder) = self.playbook.parent().filter(|folder| folder.is_dir()) {
-            command.current_dir(folder);
-        }
+        // What a playbook saves beside itself (archives) is gone with the trial.
+        command.current_dir(&self.dir);
         command
     }
 
