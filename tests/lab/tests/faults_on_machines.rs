@@ -23,6 +23,18 @@ fn a_controller_that_dies_or_restarts() {
     assert!(lab.lab(&["power-on", "controller-1"]).status.success());
     lab.until("host-list --nowrap", &["controller-1", " enabled ", " available "]);
     lab.synced();
+    // Without its cable it is as good as dead; with it, it comes back by itself.
+    assert!(lab.lab(&["link", "controller-1", "down"]).status.success());
+    lab.until("host-list --nowrap", &["controller-1", " disabled ", " offline "]);
+    assert!(lab.lab(&["link", "controller-1", "up"]).status.success());
+    lab.until("host-list --nowrap", &["controller-1", " enabled ", " available "]);
+    lab.synced();
+    // The operator's own way is another matter: the system does not notice.
+    assert!(lab.lab(&["link", "operator", "down"]).status.success());
+    assert!(!lab.at(FLOATING, "true", "").status.success());
+    assert!(lab.lab(&["link", "operator", "up"]).status.success());
+    lab.wait("the way to the site", || lab.at(FLOATING, "true", "").status.success());
+    assert_eq!(lab.changes("take-over"), 0);
     // The active one restarts: the other takes over, with the data.
     fault(&lab, &["host-reboots", "--host", "controller-0"]);
     lab.wait("the other controller", || {

@@ -10,6 +10,8 @@ const SWACT_DOWN: f64 = 20.0;
 const API_WARMS: f64 = 10.0;
 /// Product seconds until the standby takes over from a controller that died.
 const FAILOVER: f64 = 20.0;
+/// Product seconds until a host that is heard again is in service.
+const REJOIN: f64 = 60.0;
 /// Product seconds until the replication starts after the controller is enabled, and how long it takes.
 const SYNC_BEGINS: f64 = 30.0;
 const RESYNC: f64 = 30.0;
@@ -211,22 +213,40 @@ impl System {
         }
     }
 
-    /// A host's cable was pulled or plugged: the standby takes over from a controller that nobody hears any more.
+    /// A host's cable was pulled or plugged: after a while nobody counts on a host that is not heard any more.
     pub fn cable(&mut self, host: &str, up: bool) {
         self.changed(format!("cable-{} {host}", if up { "up" } else { "down" }));
+        if self.simplex() || self.plain() {
+            return;
+        }
         self.due.retain(|due| !matches!(&due.what, Event::Isolated { host: h } if h == host));
-        if up {
-            if self.mate(host).is_some_and(|mate| mate == self.active) && self.sync == Sync::Disconnected {
-                self.controller_enabled(host);
-            }
-        } else {
-            self.after(FAILOVER, Event::Isolated { host: host.into() });
+        if !up {
+            return self.after(FAILOVER, Event::Isolated { host: host.into() });
+        }
+        self.controller_up(host);
+        let Ok(at) = self.find(host) else { return };
+        if self.hosts[at].powered && self.hosts[at].administrative == "unlocked" && !self.hosts[at].in_service() {
+            self.phase(host, "intest", "Enabling");
+            self.after(REJOIN, Event::Enabled { host: host.into() });
         }
     }
 
+    /// Nobody hears a host: it is out of service, and the standby takes over from an active controller.
     pub(super) fn isolated(&mut self, host: &str) {
+        let Ok(at) = self.find(host) else { return };
         self.changed(format!("isolated {host}"));
         self.controller_down(host);
+        if self.hosts[at].administrative == "unlocked" {
+            self.states(at, "unlocked", "disabled", "offline");
+            self.raise(
+                "200.004",
+                &format!("host={host}"),
+                "critical",
+                &format!("{host} experienced a service-affecting failure. Auto-recovery in progress."),
+            );
+        }
+        self.storage_changed(host);
+        self.evict(host);
     }
 
     fn disconnected(&mut self, host: &str) {
