@@ -89,3 +89,78 @@ fn cut_off_at_every_call() {
     lab.assert_upgraded();
     lab.assert_once(ONCE);
 }
+
+/// Plays without an answer to the gate: it stops where controller-1 has the new release and is active.
+fn to_the_gate(lab: &Lab) {
+    let out = lab.play(&SHORT[1..]);
+    assert!(!out.status.success() && text(&out).contains("GATE [controller-0 gives up"), "{}", text(&out));
+    assert!(lab.changes().iter().all(|(name, _)| name != "host-upgrade controller-0"));
+}
+
+fn abort(lab: &Lab) -> std::process::Output {
+    lab.upgrade(&["play", "abort.yml", "-i", "inventory/lab", "--yes"]).output().unwrap()
+}
+
+/// The old release runs everywhere, nothing is locked, and no upgrade is on record.
+fn assert_aborted(lab: &Lab) {
+    let status = String::from_utf8(lab.lab(&["status", "--json"]).stdout).unwrap();
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    assert!(status["upgrade"].is_null() && status["software_version"] == "21.05", "{status}");
+    assert_eq!(status["active"], "controller-0", "{status}");
+    for host in status["hosts"].as_array().unwrap() {
+        assert!(host["release"] == "21.05" && host["administrative"] == "unlocked", "{status}");
+    }
+}
+
+#[test]
+fn aborted_with_controller_1_upgraded_and_begun_anew() {
+    let Some(lab) = Lab::up_as("aborted_with_controller_1_upgraded_and_begun_anew", &["duplex"]) else { return };
+    to_the_gate(&lab);
+    let out = abort(&lab);
+    assert!(out.status.success(), "{}", text(&out));
+    assert!(text(&out).contains("-> before controller-0 is reinstalled"), "{}", text(&out));
+    assert_aborted(&lab);
+    let again = abort(&lab);
+    assert!(again.status.success() && text(&again).contains("changed=0 "), "{}", text(&again));
+    let out = lab.play(SHORT);
+    assert!(out.status.success(), "{}", text(&out));
+    lab.assert_upgraded();
+    // Nothing in service goes back from here.
+    let out = abort(&lab);
+    assert!(out.status.success() && text(&out).contains("no upgrade was in progress"), "{}", text(&out));
+}
+
+#[test]
+fn a_failed_migration_is_aborted_in_service() {
+    let Some(lab) = Lab::up_as("a_failed_migration_is_aborted_in_service", &["duplex"]) else { return };
+    assert!(lab.lab(&["fault", "add", "data-migration-failed"]).status.success());
+    let out = lab.play(SHORT);
+    assert_eq!(out.status.code(), Some(2), "{}", text(&out));
+    assert!(
+        text(&out).contains("data-migration-failed") && text(&out).contains("stx-upgrade play abort.yml"),
+        "{}",
+        text(&out)
+    );
+    let out = abort(&lab);
+    assert!(out.status.success(), "{}", text(&out));
+    assert_aborted(&lab);
+}
+
+#[test]
+fn after_controller_0_an_abort_says_what_it_costs() {
+    let Some(lab) = Lab::up_as("after_controller_0_an_abort_says_what_it_costs", &["duplex"]) else { return };
+    assert!(lab.lab(&["fault", "add", "activation-fails"]).status.success());
+    let out = lab.play(&[SHORT, &["-e", "activate_retries=0"]].concat());
+    assert_eq!(out.status.code(), Some(2), "{}", text(&out));
+    let before = lab.changes();
+    let out = abort(&lab);
+    assert_eq!(out.status.code(), Some(2), "{}", text(&out));
+    assert!(text(&out).contains("a total outage of hours"), "{}", text(&out));
+    assert_eq!(lab.changes(), before, "nothing was changed");
+    assert!(lab.lab(&["fault", "clear", "all"]).status.success());
+    let out = lab.upgrade(&["resume"]).output().unwrap();
+    assert_eq!(out.status.code(), Some(2), "the last run is the abort: {}", text(&out));
+    let out = lab.play(SHORT);
+    assert!(out.status.success(), "{}", text(&out));
+    lab.assert_upgraded();
+}

@@ -18,8 +18,10 @@ use crate::connection::{Known, Link, LinkError, Reattached, Tidings};
 use crate::journal::record::Ruling;
 use crate::model::event::{self, Event};
 use crate::model::outcome::{Consequence, Outcome, Status};
+use crate::model::secret::Secret;
 use crate::model::value::{Dict, Value};
 use crate::plan::identity::short_digest;
+use crate::vars::template::TemplateError;
 
 /// Calls modules on the step's host.
 pub struct Caller<'a> {
@@ -132,7 +134,7 @@ impl<'a> Caller<'a> {
     async fn send(&mut self, mut call: Call, recovery: Recovery, loses_host: Option<u64>) -> Result<Outcome, End> {
         let run = self.step.run;
         let password = match call.become_ {
-            Some(_) => hosts::become_password(run, self.scope).map_err(End::template)?,
+            Some(_) => self.become_password().map_err(End::template)?,
             None => None,
         };
         let mut attempt = self.next_attempt();
@@ -257,6 +259,15 @@ impl<'a> Caller<'a> {
         let step = self.step;
         let host = step.host.to_owned();
         step.run.out.tell(Event::Job { step: step.reference.clone(), host, id: id.to_owned(), state });
+    }
+
+    /// The password for becoming another user on the host that is acted on: a delegated one has its own.
+    fn become_password(&self) -> Result<Option<Secret>, Box<TemplateError>> {
+        let step = self.step;
+        match self.target == step.host {
+            true => hosts::become_password(step.run, self.scope),
+            false => hosts::become_password(step.run, &TaskScope::of_host(step.run, Some(step.play), &self.target)),
+        }
     }
 
     fn next_attempt(&mut self) -> Attempt {
@@ -575,7 +586,7 @@ impl Context for ActionContext<'_> {
                 execute::call(caller.step, caller.scope, "stat", Dict::new(), caller.check).map_err(Self::template)?;
             let link = run.hosts.link(run, &caller.target, caller.scope, caller.step).await;
             let link = link.map_err(|e| Failure::Failed(Box::new(Outcome::unreachable(e.to_string()))))?;
-            if let (Some(become_), Ok(Some(password))) = (&call.become_, hosts::become_password(run, caller.scope)) {
+            if let (Some(become_), Ok(Some(password))) = (&call.become_, caller.become_password()) {
                 link.password(&become_.user, &password);
             }
             let attempt = run.record.next_attempt() * CALLS_PER_ATTEMPT;

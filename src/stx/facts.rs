@@ -27,7 +27,7 @@ impl Module for Facts {
     const RETURNS: &'static [(&'static str, &'static str)] = &[(
         "ansible_facts.stx",
         "platform (up, bare, restoring), installed_release, boot_id, ceph (whether it is the backend), and from a platform that is up: name, uuid, type, mode, \
-         software_version, dialect, hosts, controllers, storage, workers, active_controller, running and target (releases by host, not on simplex), loads, upgrade_state and kube_upgrade_state (`none` or the platform's word), from_release, \
+         software_version, dialect, hosts, controllers, storage, workers, active_controller, storage_rounds (lists of storage hosts that may be out at once), running and target (releases by host, not on simplex), loads, upgrade_state and kube_upgrade_state (`none` or the platform's word), from_release, \
          to_release (of the upgrade, else of an imported load, else of a new release in `loads_dir`), load_iso, load_sig, \
          old_loads",
     )];
@@ -77,6 +77,7 @@ fn ask(host: &mut dyn Look, args: &Args) -> Result<Dict, Failure> {
     let loads = platform::patiently(host, platform::loads)?;
     let all = platform::patiently(host, platform::hosts)?;
     let hosts: Vec<&String> = all.iter().map(|(name, _)| name).collect();
+    let rounds = storage_rounds(host, &all)?;
     let of = |personality: &str| -> Value {
         all.iter().filter(|(_, p)| p == personality).map(|(name, _)| name.as_str()).collect()
     };
@@ -112,6 +113,7 @@ fn ask(host: &mut dyn Look, args: &Args) -> Result<Dict, Failure> {
         "hosts" => hosts.iter().map(|h| h.as_str()).collect::<Value>(),
         "controllers" => of("controller"), "storage" => of("storage"), "workers" => of("worker"),
         "active_controller" => active,
+        "storage_rounds" => rounds.iter().map(|r| r.iter().map(String::as_str).collect::<Value>()).collect::<Value>(),
         "running" => by_host(&releases, |r| &r.running), "target" => by_host(&releases, |r| &r.target),
         "loads" => loads.iter().map(|l| Value::dict(dict! {
             "id" => l.id.as_str(), "state" => l.state.word(), "software_version" => l.version.as_str(),
@@ -124,6 +126,23 @@ fn ask(host: &mut dyn Look, args: &Args) -> Result<Dict, Failure> {
         "load_iso" => offer.map(|(_, iso, _)| iso.as_str()).unwrap_or_default(),
         "load_sig" => offer.map(|(.., sig)| sig.as_str()).unwrap_or_default(),
     })
+}
+
+/// Which storage hosts may be out at once: storage-0 alone and first, then one host of each group a round.
+fn storage_rounds(host: &mut dyn Look, all: &[(String, String)]) -> Result<Vec<Vec<String>>, Failure> {
+    let mut groups: Vec<Vec<String>> = Vec::new();
+    for (name, _) in all.iter().filter(|(name, p)| p == "storage" && name != "storage-0") {
+        let mut peers = platform::patiently(host, |h| platform::host(h, name))?.peers;
+        peers.retain(|p| p != "storage-0");
+        match groups.iter_mut().find(|g| peers.iter().any(|p| g.contains(p))) {
+            Some(group) => group.push(name.clone()),
+            None => groups.push(vec![name.clone()]),
+        }
+    }
+    let first = all.iter().filter(|(name, _)| name == "storage-0").map(|(name, _)| vec![name.clone()]);
+    let most = groups.iter().map(Vec::len).max().unwrap_or(0);
+    let rest = (0..most).map(|round| groups.iter().filter_map(|g| g.get(round).cloned()).collect());
+    Ok(first.chain(rest).collect())
 }
 
 fn by_host(rows: &[(String, HostUpgradeRow)], release: impl Fn(&HostUpgradeRow) -> &String) -> Value {

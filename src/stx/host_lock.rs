@@ -1,5 +1,6 @@
 //! `stx_host_lock`: a host locked or unlocked, waited for until the platform agrees.
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::action::host::{Act, Effect, HostError, Look};
@@ -12,6 +13,9 @@ use super::advice::Advice;
 use super::platform::{self, CONFIGURED, Host, No, RESTORING, System};
 use super::state::{Administrative, Availability, Operational, Task, UpgradeState};
 
+/// A note for each host that this tool locked, on the volume that the controllers share.
+const LOCKS: &str = "/opt/platform/.stx-upgrade/locks";
+
 crate::choices! {
     pub enum State { Locked = "locked", Unlocked = "unlocked" }
 }
@@ -22,6 +26,8 @@ crate::arguments! {
         host []: String,
         /// `locked` waits for locked/disabled/online, `unlocked` for unlocked/enabled/available (or degraded).
         state []: State,
+        /// Unlock only a host that this tool locked; one that somebody else locked is left as it is.
+        own []: bool = false,
         /// Seconds; by default the product's own budgets: 900 to lock, 1800 to unlock.
         timeout []: Option<u64>,
     }
@@ -34,7 +40,7 @@ impl Module for HostLock {
     const DOC: &'static str = "Locks or unlocks a host and waits until the platform agrees.\n\
         The platform accepts a lock and may refuse it minutes later, in the host's task; that is seen. A lock or unlock \
         under way is waited for and not sent again. Unlocking the host it runs on reboots it: the step is then taken up \
-        again by asking the platform.";
+        again by asking the platform. What it locks it notes on the volume that the controllers share, so that only that is undone.";
     const RETURNS: &'static [(&'static str, &'static str)] = &[("states", "administrative/operational/availability")];
     // An unlock reboots a simplex host; orchestration allows it 30 minutes.
     const LOSES_HOST: Option<u64> = Some(1800);
@@ -50,19 +56,35 @@ impl Module for HostLock {
         let system = platform::patiently(host.as_look(), platform::show)?;
         let mut now = platform::patiently(host.as_look(), |h| platform::host(h, &args.host))?;
         let mut changed = false;
+        let note = Path::new(LOCKS).join(&args.host);
+        let ours = host.stat(&note, true)?.is_some();
+        if args.own && args.state == State::Unlocked && !ours && now.administrative == Administrative::Locked {
+            return Ok(outcome(&now, false).with("left", "somebody else locked it"));
+        }
         loop {
             match decide(&args, &system, &now)? {
-                Step::Settled => return Ok(outcome(&now, changed)),
-                Step::Wait => break,
+                Step::Settled => break,
+                Step::Wait => {
+                    now = wait(&args, host)?;
+                    break;
+                }
                 Step::WaitOnline => now = wait_online(&args, host)?,
                 Step::Act => {
+                    // Before the lock, so that a crash does not make it somebody else's.
+                    if args.state == State::Locked {
+                        super::ensure_dir(host, Path::new(LOCKS), 0o700)?;
+                        host.write(&note, &mut &b"locked by stx-upgrade\n"[..], Some(0o600))?;
+                    }
                     act(&args, &system, host)?;
                     changed = true;
+                    now = wait(&args, host)?;
                     break;
                 }
             }
         }
-        let now = wait(&args, host)?;
+        if args.state == State::Unlocked && ours && host.stat(&note, true)?.is_some() {
+            host.remove(&note)?;
+        }
         Ok(outcome(&now, changed))
     }
 }

@@ -4,6 +4,7 @@ pub mod advice;
 mod alarms;
 pub mod archive;
 mod archive_check;
+mod ceph;
 mod certificates;
 mod controller_keys;
 mod credentials;
@@ -35,6 +36,7 @@ use crate::action::module::Entry;
 pub const ALL: &[Entry] = &[
     Entry::of::<alarms::Alarms>(),
     Entry::of::<archive_check::ArchiveCheck>(),
+    Entry::of::<ceph::Ceph>(),
     Entry::of::<certificates::Certificates>(),
     Entry::of::<controller_keys::ControllerKeys>(),
     Entry::of::<credentials::Credentials>(),

@@ -399,6 +399,8 @@ pub struct Host {
     pub active: bool,
     /// Its address on the management network.
     pub address: Option<String>,
+    /// The storage hosts that hold the same data, itself among them.
+    pub peers: Vec<String>,
 }
 
 impl Host {
@@ -455,7 +457,14 @@ pub fn host(host: &mut dyn Look, name: &str) -> Result<Host, No> {
             None => field("capabilities").is_some_and(|c| c.contains("Controller-Active")),
         },
         address: field("mgmt_ip"),
+        peers: peers(&field("peers").unwrap_or_default()),
     })
+}
+
+/// The hosts in `{'name': 'group-0', 'hosts': ['storage-0', 'storage-1']}`.
+fn peers(printed: &str) -> Vec<String> {
+    let Some((_, hosts)) = printed.split_once("'hosts':") else { return Vec::new() };
+    hosts.split('\'').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
 /// The effect that makes later steps see a host in these states, without a task.

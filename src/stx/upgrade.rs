@@ -21,6 +21,7 @@ crate::choices! {
         Hosts = "upgrading-hosts",
         Activated = "activated",
         Completed = "completed",
+        Aborting = "aborting",
         Aborted = "aborted",
     }
 }
@@ -126,11 +127,11 @@ fn decide(args: &Args, system: &System, now: Option<&Upgrade>) -> Result<Step, F
                 format!("no upgrade to {} is in progress", args.to_release),
                 "start it: `stx-upgrade play upgrade.yml`",
             )),
-            State::Aborted if done => Err(refused(
+            State::Aborting | State::Aborted if done => Err(refused(
                 format!("the upgrade to {} is completed: it cannot be aborted any more", args.to_release),
                 "nothing; the way back is a reinstall of the old release and a restore",
             )),
-            State::Aborted => Ok(Step::Settled),
+            State::Aborting | State::Aborted => Ok(Step::Settled),
         };
     };
     if now.to != args.to_release {
@@ -139,7 +140,7 @@ fn decide(args: &Args, system: &System, now: Option<&Upgrade>) -> Result<Step, F
             "finish or abort that one first, or run with `-e to_release` of it",
         ));
     }
-    if now.state.aborting() && args.state != State::Aborted {
+    if now.state.aborting() && !matches!(args.state, State::Aborting | State::Aborted) {
         return Err(refused("the upgrade is being aborted".into(), "`stx-upgrade play abort.yml`, then start anew"));
     }
     let step = match args.state {
@@ -178,6 +179,22 @@ fn decide(args: &Args, system: &System, now: Option<&Upgrade>) -> Result<Step, F
                 ));
             }
         },
+        State::Aborting => match &now.state {
+            Aborting | AbortCompleting => Step::Settled,
+            AbortingReinstall => return Err(reinstall(&refused)),
+            UpgradingHosts | ActivationRequested | Activating | ActivatingHosts | ActivationComplete
+            | ActivationFailed | Completing | Completed => return Err(reinstall(&refused)),
+            _ => Step::Act,
+        },
+        State::Aborted if !system.simplex() => match &now.state {
+            Aborting | AbortCompleting => Step::Wait,
+            other => {
+                return Err(refused(
+                    format!("the upgrade is {other}: the abort is completed once every host runs {} again", now.from),
+                    "`stx-upgrade play abort.yml` does the hosts first",
+                ));
+            }
+        },
         State::Aborted => match &now.state {
             Aborting => Step::Wait,
             AbortCompleting => Step::Wait,
@@ -205,6 +222,15 @@ fn decide(args: &Args, system: &System, now: Option<&Upgrade>) -> Result<Step, F
     Ok(step)
 }
 
+/// controller-0 has given up the old release: there is no way back in service.
+fn reinstall(refused: &dyn Fn(String, &str) -> Failure) -> Failure {
+    refused(
+        "controller-0 was upgraded: the old release can only come back by reinstalling every host".into(),
+        "go on (`stx-upgrade play upgrade.yml`); or, with a total outage of hours, by hand: `system upgrade-abort`, every other \
+         host locked and off, `system host-downgrade controller-0`, then controller-1, then the others",
+    )
+}
+
 /// The platform's state that is waited for, for those states that are nothing but that.
 fn goal(state: State) -> &'static UpgradeState {
     match state {
@@ -212,6 +238,7 @@ fn goal(state: State) -> &'static UpgradeState {
         State::Hosts => &UpgradeState::UpgradingHosts,
         State::Started => &UpgradeState::Started,
         State::Activated => &UpgradeState::ActivationComplete,
+        State::Aborting => &UpgradeState::Aborting,
         State::Completed | State::Aborted => &UpgradeState::Completed,
     }
 }
@@ -245,7 +272,9 @@ fn act(args: &Args, system: &System, now: Option<&Upgrade>, host: &mut dyn Act) 
             ],
         ),
         // Simplex asks once, the others twice; an answer that is not asked for is not read.
-        State::Aborted => (vec!["upgrade-abort"], Some("yes\nabort\n"), vec![now.supposed(&UpgradeState::Aborting)]),
+        State::Aborting | State::Aborted => {
+            (vec!["upgrade-abort"], Some("yes\nabort\n"), vec![now.supposed(&UpgradeState::Aborting)])
+        }
     };
     match platform::tell(host, &words, stdin, &effects) {
         Ok(_) => Ok(()),
@@ -299,7 +328,7 @@ fn wait(args: &Args, host: &mut dyn Act) -> Result<Option<Upgrade>, Ended> {
         State::Controllers => ("upgrading-controllers: controller-1 reports the new release", minutes(30), minutes(2)),
         State::Hosts => ("upgrading-hosts: controller-0 reports the new release", minutes(30), minutes(2)),
         State::Completed => ("upgrade completed", minutes(15), minutes(1)),
-        State::Aborted => ("upgrade aborting", minutes(15), minutes(1)),
+        State::Aborting | State::Aborted => ("upgrade aborting", minutes(15), minutes(1)),
     };
     let budget = args.timeout.map_or(budget, Duration::from_secs);
     let (mut stands, mut ask_system) = (None, false);
@@ -330,7 +359,7 @@ fn judge(
         return match args.state {
             State::Started => Sight::Never("the upgrade record vanished: the platform's data export failed".into()),
             State::Controllers | State::Hosts | State::Activated => Sight::Never("the upgrade record vanished".into()),
-            State::Aborted => Sight::Done(now),
+            State::Aborting | State::Aborted => Sight::Done(now),
             State::Completed => {
                 *ask_system = true;
                 Sight::Done(now)
@@ -345,7 +374,10 @@ fn judge(
         }
         (State::Activated, state) if state.reached(&ActivationComplete) => Sight::Done(now),
         (State::Controllers | State::Hosts, state) if state.reached(goal(args.state)) => Sight::Done(now),
-        (State::Aborted, Aborting | AbortCompleting) => Sight::Done(now),
+        (State::Aborting | State::Aborted, Aborting | AbortCompleting) => Sight::Done(now),
+        (State::Aborting, AbortingReinstall) => {
+            Sight::Never("the platform went to aborting-reinstall: controller-0 has given up the old release".into())
+        }
         (State::Started | State::Controllers | State::Hosts | State::Activated | State::Completed, state)
             if state.aborting() =>
         {
@@ -391,7 +423,7 @@ fn stuck(args: &Args, host: &mut dyn Act, error: WaitError) -> Failure {
             "bring the hosts named to a current configuration (`system host-lock`/`host-unlock`), then `stx-upgrade resume`",
         ),
         State::Completed => a.cause(lagging).next("`system upgrade-show` and `system show`; then `stx-upgrade resume`"),
-        State::Aborted => a.next("`system upgrade-show`; then `stx-upgrade play abort.yml` again"),
+        State::Aborting | State::Aborted => a.next("`system upgrade-show`; then `stx-upgrade play abort.yml` again"),
     }
     })
 }
