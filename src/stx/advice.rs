@@ -5,6 +5,8 @@ use crate::action::wait::WaitError;
 use crate::model::outcome::Outcome;
 use crate::model::value::Value;
 
+use super::known;
+
 /// Builds a failed outcome with `advice`: a list of `[heading, text]` pairs, which reporters print below the message.
 #[derive(Clone, Debug)]
 pub struct Advice {
@@ -62,7 +64,12 @@ impl Advice {
 }
 
 impl From<Advice> for Failure {
-    fn from(advice: Advice) -> Failure {
+    fn from(mut advice: Advice) -> Failure {
+        let said: Vec<String> = advice.rows.iter().map(Value::to_string).collect();
+        if let Some(known) = known::find(&format!("{} {}", advice.outcome.msg, said.join(" "))) {
+            advice = advice
+                .row("Known", format!("{}: {}. Proof: {}. Then: {}", known.name, known.cause, known.proof, known.next));
+        }
         Failure::Failed(Box::new(advice.outcome.with("advice", Value::list(advice.rows))))
     }
 }

@@ -16,6 +16,8 @@ mod hiera_migrate;
 mod host_lock;
 mod host_swact;
 mod host_upgrade;
+pub mod known;
+mod lease;
 mod licence;
 mod load;
 mod patch;
@@ -48,6 +50,7 @@ pub const ALL: &[Entry] = &[
     Entry::of::<host_lock::HostLock>(),
     Entry::of::<host_swact::HostSwact>(),
     Entry::of::<host_upgrade::HostUpgrade>(),
+    Entry::of::<lease::Lease>(),
     Entry::of::<licence::Licence>(),
     Entry::of::<load::LoadModule>(),
     Entry::of::<patch::Patch>(),

@@ -1,0 +1,91 @@
+//! The rolling upgrade of systems with storage hosts and workers against the lab.
+//!
+//! Needs root for the lab's namespaces; where that is missing a test says so and does nothing.
+
+#[path = "stx/lab.rs"]
+mod lab;
+
+use lab::{Lab, text};
+
+/// Short waits: a second of the lab is most of an hour.
+const SHORT: &[&str] = &["--yes", "-e", "drbd_stable=1", "-e", "alarm_hold=30"];
+
+/// The most hosts whose names begin so that were out (locked) at the same time.
+fn most_out(lab: &Lab, kind: &str) -> usize {
+    let log = String::from_utf8(lab.lab(&["log", "--json"]).stdout).unwrap();
+    let (mut out, mut most) = (std::collections::BTreeSet::new(), 0);
+    for line in log.lines() {
+        let entry: serde_json::Value = serde_json::from_str(line).unwrap();
+        for change in entry["changes"].as_array().into_iter().flatten().filter_map(|c| c.as_str()) {
+            match change.split_once(' ') {
+                Some(("host-locking", host)) if host.starts_with(kind) => drop(out.insert(host.to_owned())),
+                Some(("host-enabled", host)) => drop(out.remove(host)),
+                _ => {}
+            }
+            most = most.max(out.len());
+        }
+    }
+    most
+}
+
+#[test]
+fn storage_hosts_and_workers_in_their_order() {
+    let words = ["storage", "--storage", "4", "--workers", "4"];
+    let Some(lab) = Lab::up_as("storage_hosts_and_workers_in_their_order", &words) else { return };
+    let wide = [SHORT, &["-e", "storage_parallel=true", "-e", "worker_spare_percent=50"]].concat();
+    let out = lab.play(&wide);
+    assert!(out.status.success(), "{}", text(&out));
+    lab.assert_upgraded();
+    for host in ["storage-0", "storage-1", "storage-2", "storage-3", "worker-0", "worker-1", "worker-2", "worker-3"] {
+        lab.assert_once(&[&format!("host-upgrade {host}"), &format!("host-wiped {host}")]);
+    }
+    // Half of the workers at most, and one storage host of each group.
+    assert_eq!(most_out(&lab, "worker"), 2);
+    assert_eq!(most_out(&lab, "storage"), 2);
+    let again = lab.play(&wide);
+    assert!(again.status.success() && text(&again).contains("changed=0 "), "{}", text(&again));
+}
+
+/// A worker that cannot be locked stops the batches after it; another one is taken back and forth again.
+#[test]
+fn a_failing_worker_stops_the_next_ones() {
+    let words = ["standard", "--workers", "3", "--from", "20.06", "--to", "21.05"];
+    let Some(lab) = Lab::up_as("a_failing_worker_stops_the_next_ones", &words) else { return };
+    assert!(lab.lab(&["fault", "add", "lock-rejected-late", "host=worker-1"]).status.success());
+    let out = lab.play(SHORT);
+    assert_eq!(out.status.code(), Some(2), "{}", text(&out));
+    assert!(text(&out).contains("accepted and then refused"), "{}", text(&out));
+    let count = |change: &str| lab.changes().iter().find(|(name, _)| name == change).map_or(0, |(_, count)| *count);
+    assert_eq!(
+        (count("host-upgrade worker-0"), count("host-upgrade worker-1"), count("host-upgrade worker-2")),
+        (1, 0, 0)
+    );
+
+    let back = ["play", "downgrade-host.yml", "-i", "inventory/lab", "-e", "unit=worker-0"];
+    let out = lab.upgrade(&back).output().unwrap();
+    assert!(out.status.success(), "{}", text(&out));
+    let status = String::from_utf8(lab.lab(&["status", "--json"]).stdout).unwrap();
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    let worker = status["hosts"].as_array().unwrap().iter().find(|h| h["name"] == "worker-0").unwrap();
+    assert!(worker["release"] == "20.06" && worker["administrative"] == "unlocked", "{status}");
+    let refused = lab.upgrade(&[&back[..5], &["unit=controller-1"]].concat()).output().unwrap();
+    assert!(text(&refused).contains("controllers go back with `stx-upgrade play abort.yml`"), "{}", text(&refused));
+
+    let out = lab.play(SHORT);
+    assert!(out.status.success(), "{}", text(&out));
+    lab.assert_upgraded();
+    lab.assert_once(&["host-upgrade worker-1", "host-upgrade worker-2", "upgrade-completed"]);
+}
+
+#[test]
+fn the_precheck_alone_changes_nothing() {
+    let Some(lab) = Lab::up_as("the_precheck_alone_changes_nothing", &["standard", "--workers", "1"]) else { return };
+    let check = || lab.upgrade(&["play", "precheck.yml", "-i", "inventory/lab"]).output().unwrap();
+    let out = check();
+    assert!(out.status.success() && text(&out).contains("changed=0 "), "{}", text(&out));
+    assert!(lab.changes().is_empty(), "{:?}", lab.changes());
+    assert!(lab.lab(&["fault", "add", "patch-not-current", "host=worker-0"]).status.success());
+    let out = check();
+    assert_eq!(out.status.code(), Some(2), "{}", text(&out));
+    assert!(text(&out).contains("checks failed: patches") && text(&out).contains("worker-0"), "{}", text(&out));
+}
