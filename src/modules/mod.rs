@@ -20,6 +20,7 @@ pub mod file_content;
 pub mod find;
 pub mod get_url;
 pub mod getent;
+pub mod git;
 pub mod group;
 pub mod host;
 pub mod hostname;
@@ -77,6 +78,7 @@ pub const ALL: &[Entry] = &[
     Entry::of::<find::Find>(),
     Entry::of::<get_url::GetUrl>(),
     Entry::of::<getent::Getent>(),
+    Entry::of::<git::Git>(),
     Entry::of::<group::Group>(),
     Entry::of::<hostname::Hostname>(),
     Entry::of::<ini_file::IniFile>(),
