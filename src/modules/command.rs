@@ -166,8 +166,10 @@ fn program(
         return Ok((vec![sh, "-c".into(), line.clone()], line.into()));
     }
     if let Some(executable) = &args.executable {
-        warnings
-            .push(format!("the parameter `executable` is for `shell` only; `{}` is not used", executable.display()));
+        warnings.push(format!(
+            "the parameter `executable` is no longer supported with `command`, only with `shell`; `{}` is not used",
+            executable.display()
+        ));
     }
     let words = match (&args.cmd, &args.argv) {
         (Some(line), _) => shell_words::split(line).map_err(Failure::new)?,

@@ -38,6 +38,9 @@ impl Module for Group {
     type Args = Args;
 
     fn run(args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {
+        if args.non_unique && args.gid.is_none() {
+            return Err(Failure::new("non_unique is True but all of the following are missing: gid"));
+        }
         let name = args.name.as_str();
         let found = accounts::local_groups(host.as_look())?.into_iter().find(|g| g.name == name);
         let gid = args

@@ -1,6 +1,7 @@
 //! The modules that run on a host, one file each, and the table that names them.
 
 pub mod accounts;
+pub mod acl;
 pub mod actions;
 pub mod apt_key;
 pub mod apt_repository;
@@ -62,6 +63,7 @@ use crate::action::module::Entry;
 
 /// Every module, by its file's name. A module that is not here is refused before any host is touched.
 pub const ALL: &[Entry] = &[
+    Entry::of::<acl::Acl>(),
     Entry::of::<apt_key::AptKey>(),
     Entry::of::<apt_repository::AptRepository>(),
     Entry::of::<archive::Archive>(),

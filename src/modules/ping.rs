@@ -25,7 +25,7 @@ impl Module for Ping {
 
     fn run(args: Args, _host: &mut dyn Act) -> Result<Outcome, Failure> {
         if args.data == "crash" {
-            return Err(Failure::new("boom"));
+            return Err(Failure::new("Task failed: Module failed: boom"));
         }
         Ok(Outcome::ok().with("ping", args.data))
     }

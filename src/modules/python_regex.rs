@@ -129,6 +129,13 @@ pub fn expand(template: &str, found: &Captures<'_, str>) -> Result<String, Strin
 
 /// All matches replaced; the text and how many there were.
 pub fn replace_all(regex: &Regex, text: &str, template: &str) -> Result<(String, usize), String> {
+    // Python reads it before it looks for a match.
+    let mut chars = template.chars();
+    while let Some(c) = chars.by_ref().find(|c| *c == '\\').and_then(|_| chars.next()) {
+        if c.is_ascii_alphabetic() && !"gntrfva".contains(c) {
+            return Err(format!("`{template}`: bad escape \\{c}"));
+        }
+    }
     let (mut out, mut end, mut count) = (String::new(), 0, 0);
     for found in regex.captures_iter(text) {
         let found = found.map_err(|e| e.to_string())?;

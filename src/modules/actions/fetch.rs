@@ -5,18 +5,19 @@ use std::path::PathBuf;
 use crate::action::engine_side::{Action, Context};
 use crate::action::module::Failure;
 use crate::dict;
-use crate::model::outcome::Outcome;
+use crate::model::outcome::{Outcome, Status};
 use crate::model::value::{Dict, Value};
+use crate::modules::digest::Algorithm;
 
 pub struct Fetch;
 
 crate::arguments! {
     pub struct Args {
         /// The file on the host.
-        src []: String,
+        src []: Option<Value>,
         /// The folder here, in which it gets the host's name and its path; with `flat` the file itself, or a folder if it
         /// ends in `/`.
-        dest []: String,
+        dest []: Option<String>,
         /// Whether to leave out the host's name and path.
         flat []: bool = false,
         /// Whether a file that is missing there is a failure.
@@ -26,13 +27,17 @@ crate::arguments! {
         /// Without effect, as in Ansible; a warning says so. Use a `file` task for what lies here.
         mode []: Option<Value>,
     }
+    rules [Together(&["src", "dest"])]
 }
 
 impl Action for Fetch {
     const NAMES: &'static [&'static str] = &["fetch", "ansible.builtin.fetch"];
     const DOC: &'static str = "Copies a file of the host to this machine, and compares digests.";
-    const RETURNS: &'static [(&'static str, &'static str)] =
-        &[("dest", "where it lies here"), ("checksum", "its SHA-1"), ("sha256", "its SHA-256")];
+    const RETURNS: &'static [(&'static str, &'static str)] = &[
+        ("dest", "Where it lies here"),
+        ("checksum", "SHA-1 of it here, with `md5sum` and `sha256`"),
+        ("remote_checksum", "SHA-1 of it there"),
+    ];
     const EXAMPLE: &'static str =
         "- fetch:\n    src: /opt/platform-backup/data.tgz\n    dest: /media/usb/\n    flat: true";
     type Args = Args;
@@ -47,66 +52,87 @@ impl Action for Fetch {
 }
 
 async fn fetch(args: &Args, ctx: &mut dyn Context) -> Result<Outcome, Failure> {
-    let seen = ctx
-        .call("stat", dict! {"path" => args.src.as_str(), "checksum_algorithm" => "sha256", "follow" => true})
-        .await?;
-    if seen.is_failed() {
-        return Ok(seen);
+    let (Some(src), Some(dest)) = (&args.src, &args.dest) else {
+        return Err(Failure::new("src and dest are required"));
+    };
+    let Value::Str(src) = src else {
+        return Err(Failure::new("Invalid type supplied for source option, it must be a string"));
+    };
+    if ctx.check() {
+        return Ok(Outcome::skipped("check mode not (yet) supported for this module"));
+    }
+    let seen = ctx.call("stat", dict! {"path" => &**src, "checksum_algorithm" => "sha1", "follow" => true}).await?;
+    match seen.status {
+        Status::Ok => {}
+        Status::Failed => return Err(Failure::new(format!("File is not readable: {src}: {}", seen.msg))),
+        _ => return Ok(seen),
     }
     let stat = seen.data.get("stat").cloned().unwrap_or_default();
     let is = |name: &str| stat.get(name).and_then(Value::as_bool).unwrap_or(false);
     if !is("exists") || is("isdir") {
-        let why = if is("isdir") { "is a directory, and fetch copies files" } else { "does not exist" };
-        let msg = format!("the remote file {} {why}", args.src);
-        return Ok(if args.fail_on_missing || is("isdir") {
-            Outcome::failed(msg)
-        } else {
-            Outcome::ok().msg(format!("{msg}, ignored"))
+        let msg = match is("isdir") {
+            true => format!("remote file is a directory, fetch cannot work on directories: {src}"),
+            false => format!("the remote file does not exist: {src}"),
+        };
+        return Ok(match args.fail_on_missing {
+            true => Outcome::failed(msg),
+            false => Outcome::ok().msg(format!("{msg}, not transferring, ignored")).with("file", &**src),
         });
     }
-    let dest = place(args, ctx.host())?;
+    let dest = place(args, src, dest, ctx)?;
     let there = stat.get("checksum").map(Value::to_string).unwrap_or_default();
-    let here = crate::modules::digest::Algorithm::Sha256.of_local(&dest);
-    let same = here.as_deref() == Some(there.as_str());
+    let same = Algorithm::Sha1.of_local(&dest).is_some_and(|here| here == there);
+    let mut sha256 = Algorithm::Sha256.of_local(&dest).filter(|_| same);
+    if !same {
+        if let Some(dir) = dest.parent() {
+            std::fs::create_dir_all(dir).map_err(|e| Failure::new(format!("cannot make {}: {e}", dir.display())))?;
+        }
+        sha256 = Some(ctx.fetch(src, &dest).await?);
+    }
+    let here = Algorithm::Sha1.of_local(&dest).unwrap_or_default();
     let mut outcome = Outcome::changed(!same)
         .with("dest", dest.display().to_string())
-        .with("file", args.src.as_str())
+        .with("file", &**src)
+        .with("md5sum", Algorithm::Md5.of_local(&dest))
         .with("remote_checksum", there.as_str())
-        .with("sha256", there.as_str())
-        .with("checksum", there.as_str());
-    if same || ctx.check() {
-        return Ok(outcome);
-    }
-    if let Some(dir) = dest.parent() {
-        std::fs::create_dir_all(dir).map_err(|e| Failure::new(format!("cannot make {}: {e}", dir.display())))?;
-    }
-    let got = ctx.fetch(&args.src, &dest).await?;
-    if args.validate_checksum && got != there {
-        outcome.status = crate::model::outcome::Status::Failed;
-        return Ok(outcome.msg(format!("digests differ after copying: {there} there, {got} here; try again")));
+        .with("sha256", sha256)
+        .with("checksum", here.as_str());
+    if args.validate_checksum && here != there {
+        outcome.status = Status::Failed;
+        return Ok(outcome.msg(format!("checksum mismatch after copying: {there} there, {here} here; try again")));
     }
     Ok(outcome)
 }
 
-/// Where the file goes.
-fn place(args: &Args, host: &str) -> Result<PathBuf, Failure> {
-    let name = args.src.rsplit('/').next().unwrap_or_default();
+/// Where the file goes; a relative place is below the playbook's folder.
+fn place(args: &Args, src: &str, written: &str, ctx: &dyn Context) -> Result<PathBuf, Failure> {
+    let base = ctx.var("playbook_dir")?.map(|v| v.to_string()).unwrap_or_default();
+    let home = std::env::var("HOME").ok().filter(|h| !h.is_empty());
+    let dest = match (written.strip_prefix("~/"), home) {
+        (Some(rest), Some(home)) => PathBuf::from(home).join(rest),
+        _ => PathBuf::from(base).join(written),
+    };
     if args.flat {
-        let dest = PathBuf::from(&args.dest);
-        if args.dest.ends_with('/') {
-            return Ok(dest.join(name));
+        if written.ends_with('/') {
+            let inside = dest.join(src.rsplit('/').next().unwrap_or_default());
+            if inside.is_dir() {
+                let shown = inside.display();
+                return Err(Failure::new(format!(
+                    "calculated dest '{shown}' is an existing directory, use another path that does not point to an existing directory"
+                )));
+            }
+            return Ok(inside);
         }
         if dest.is_dir() {
-            return Err(Failure::new(format!(
-                "{} is a folder; end `dest` with `/` to put the file into it",
-                args.dest
-            )));
+            return Err(Failure::new(
+                "dest is an existing directory, use a trailing slash if you want to fetch src into that directory",
+            ));
         }
         return Ok(dest);
     }
-    let inner = args.src.trim_start_matches('/');
+    let inner = src.trim_start_matches('/');
     if inner.split('/').any(|p| p == "..") {
-        return Err(Failure::new(format!("`src` must not climb: {}", args.src)));
+        return Err(Failure::new(format!("`src` must not climb: {src}")));
     }
-    Ok(PathBuf::from(&args.dest).join(host).join(inner))
+    Ok(dest.join(ctx.host()).join(inner))
 }

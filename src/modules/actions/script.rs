@@ -30,7 +30,9 @@ impl Action for Script {
         let line = args.script.cmd.unwrap_or_default();
         let (name, rest) = first_word(&line);
         if name.is_empty() {
-            return Err(Failure::new("script needs the name of a script of this machine"));
+            return Err(Failure::new(
+                "one of the following is required: free text or the parameter `cmd`, with the name of a script of this machine",
+            ));
         }
         let found = ctx.find("files", &name)?;
         let content = match args.decrypt && ctx.is_vault(&found) {
