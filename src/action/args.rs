@@ -127,7 +127,7 @@ pub fn check(specs: &[ArgSpec], rules: &[Rule], args: &Dict) -> Vec<ArgMistake> 
                 (both.len() > 1).then(|| format!("`{}` and `{}` cannot be given together", both[0], both[1]))
             }
             Rule::OneOf(names) => {
-                (!names.iter().any(|n| has(n))).then(|| format!("one of {} is required", listed(names)))
+                (!names.iter().any(|n| has(n))).then(|| format!("one of the following is required: {}", listed(names)))
             }
             Rule::Together(names) => {
                 let some = names.iter().any(|n| has(n)) && !names.iter().all(|n| has(n));

@@ -99,7 +99,15 @@ impl Outcome {
 
     /// The differences as a registered variable shows them: a mapping, or several in a list.
     pub fn diff_value(&self) -> Value {
+        // What file modules compare are values in JSON, under no header.
+        let value = |text: &str| serde_json::from_str::<Value>(text).ok().filter(|v| v.as_dict().is_some());
         let one = |diff: &Diff| match diff {
+            Diff::Text { before_name, after_name, before, after }
+                if before_name == "before" && after_name == "after" =>
+            {
+                let side = |text: &str| value(text).unwrap_or_else(|| text.into());
+                Value::dict(dict! {"before" => side(before), "after" => side(after)})
+            }
             Diff::Text { before_name, after_name, before, after } => Value::dict(dict! {
                 "before_header" => before_name.as_str(),
                 "after_header" => after_name.as_str(),

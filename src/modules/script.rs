@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::command;
 use super::file_content::random_name;
 use super::shell_words;
+use super::{command, paths};
 use crate::action::host::Act;
 use crate::action::module::{Failure, Module, Recovery};
 use crate::arguments;
@@ -65,6 +65,12 @@ impl Module for Script {
             warn: false,
             _uses_shell: false,
         };
+        let dir = args.chdir.as_deref().map(|d| paths::expand(host.as_look(), d)).transpose()?;
+        let why =
+            command::not_needed(args.creates.as_deref(), args.removes.as_deref(), dir.as_deref(), host.as_look())?;
+        if let Some((_, said)) = why {
+            return Ok(Outcome::skipped(said));
+        }
         // The last part of the name tells people in `ps` what runs.
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         let name: String = args._name.chars().map(|c| if plain(c) { c } else { '_' }).collect();

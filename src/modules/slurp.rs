@@ -35,7 +35,14 @@ impl Module for Slurp {
     fn run(args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {
         let path = paths::expand(host.as_look(), &args.src)?;
         let shown = path.display();
-        match host.stat(&path, true)? {
+        let unreadable = |e| match e {
+            HostError::Denied { .. } => Failure::new(format!("File is not readable: {shown}")),
+            other => other.into(),
+        };
+        match host.stat(&path, true).map_err(unreadable)? {
+            None if below_a_file(host, &path)? => {
+                return Err(Failure::new(format!("Unable to slurp file: {shown} is below what is no directory")));
+            }
             None => return Err(Failure::new(format!("File not found: {shown}"))),
             Some(s) if s.kind == FileKind::Directory => {
                 return Err(Failure::new(format!("Source is a directory and must be a file: {shown}")));
@@ -46,13 +53,20 @@ impl Module for Slurp {
             }
             Some(_) => {}
         }
-        let content = host.read(&path).map_err(|e| match e {
-            HostError::Denied { .. } => Failure::new(format!("File is not readable: {shown}")),
-            other => other.into(),
-        })?;
+        let content = host.read(&path).map_err(unreadable)?;
         Ok(Outcome::ok()
             .with("content", base64::engine::general_purpose::STANDARD.encode(content))
             .with("source", shown.to_string())
             .with("encoding", "base64"))
     }
+}
+
+/// Whether something above a path is there, and no directory.
+fn below_a_file(host: &mut dyn Act, path: &std::path::Path) -> Result<bool, HostError> {
+    for above in path.ancestors().skip(1) {
+        if let Some(stat) = host.stat(above, true)? {
+            return Ok(stat.kind != FileKind::Directory);
+        }
+    }
+    Ok(false)
 }

@@ -51,6 +51,9 @@ impl Action for Copy {
         }
         let source = args.file.src.clone().unwrap_or_default();
         let name = source.to_string_lossy().into_owned();
+        if name.is_empty() {
+            return Err(Failure::new("src (or content) is required"));
+        }
         let found = ctx.find("files", &name)?;
         if let Content::File(path) = &found.content
             && path.is_dir()
