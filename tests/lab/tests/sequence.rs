@@ -293,7 +293,7 @@ fn play(topology: &str, from: &str, to: &str, acts: &[Act]) -> Result<Vec<String
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_pair_obeys_the_table(acts in prop::collection::vec(act(), 20..120)) {
