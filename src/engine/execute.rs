@@ -175,7 +175,21 @@ fn gather(
     for arg in &action.args {
         // `set_fact` and `add_host` may make a name of a variable.
         let name = match crate::model::value::has_jinja(&arg.name.value) {
-            true => render(step, &Value::written(&arg.name.value, &arg.name.span), scope)?.to_string(),
+            true => match render(step, &Value::written(&arg.name.value, &arg.name.span), scope)? {
+                Value::Str(name) => name.to_string(),
+                other => {
+                    // Python's names of types, as scripts look for them.
+                    let kind = match other {
+                        Value::Bool(_) => "bool",
+                        Value::Int(_) => "int",
+                        Value::Float(_) => "float",
+                        Value::List(_) => "list",
+                        Value::Dict(_) => "dict",
+                        Value::Null | Value::Str(_) | Value::Template(_) => "NoneType",
+                    };
+                    return Err(End::failed(format!("Invalid variable name '{other}' of type '{kind}'.")));
+                }
+            },
             false => arg.name.value.clone(),
         };
         let name = name.as_str();

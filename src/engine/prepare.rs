@@ -23,7 +23,10 @@ impl Run {
             one => vec![one.to_string()],
         };
         let mut inventory = self.inventory.write().unwrap_or_else(PoisonError::into_inner);
-        implicit_localhost(&patterns, &mut inventory);
+        if implicit_localhost(&patterns, &mut inventory) {
+            let (files, vault, mut mistakes) = (&*self.compiler.files, &self.compiler.vault, Vec::new());
+            parse::inventory::load_playbook_vars(&mut inventory, files, &plan.dir, vault, &mut mistakes);
+        }
         let find = |p: &[String], i: &Inventory| pattern::matches(p, i).map_err(|e| Halt::Refused(e.to_string()));
         let found = find(&patterns, &inventory)?;
         for part in &found.unmatched {
@@ -202,12 +205,15 @@ impl Run {
 }
 
 /// `localhost` may be named without standing in the inventory.
-fn implicit_localhost(patterns: &[String], inventory: &mut Inventory) {
+/// True if it was added.
+fn implicit_localhost(patterns: &[String], inventory: &mut Inventory) -> bool {
+    let mut added = false;
     let names = ["localhost", "127.0.0.1", "::1"];
     for name in names {
         let named = patterns.iter().flat_map(|p| p.split([',', ':'])).any(|p| p.trim() == name)
             || patterns.iter().any(|p| p == name);
         if named && !inventory.hosts.contains_key(name) {
+            added = true;
             let host = inventory.host_mut(name);
             host.implicit = true;
             host.vars.insert("ansible_connection".into(), "local".into());
@@ -215,4 +221,5 @@ fn implicit_localhost(patterns: &[String], inventory: &mut Inventory) {
             host.vars.insert("ansible_python_interpreter".into(), python);
         }
     }
+    added
 }

@@ -18,6 +18,8 @@ pub mod vault;
 pub mod words;
 pub mod yaml;
 
+pub use keys::is_variable_name;
+
 use crate::model::source::Source;
 use crate::model::value::Value;
 

@@ -127,6 +127,7 @@ fn check(spec: &Dict, given: &Dict, inside: &str, errors: &mut Vec<String>) {
             }
         }
     }
+    missing.sort();
     if !missing.is_empty() {
         errors.insert(0, format!("missing required arguments: {}{found}", missing.join(", ")));
     }

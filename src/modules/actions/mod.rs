@@ -25,8 +25,6 @@ mod template;
 mod unarchive;
 mod uri;
 
-pub use set_fact::is_name;
-
 /// The control node's own name.
 fn this_machine() -> String {
     nix::unistd::gethostname().map_or_else(|_| String::new(), |n| n.to_string_lossy().into_owned())

@@ -4,6 +4,7 @@ use crate::action::engine_side::{Action, Context};
 use crate::action::module::Failure;
 use crate::model::outcome::{Consequence, Outcome};
 use crate::model::value::Dict;
+use crate::parse::is_variable_name;
 
 pub struct SetFact;
 
@@ -28,9 +29,11 @@ impl Action for SetFact {
         if facts.is_empty() {
             return Err(Failure::new("set_fact needs at least one name: value"));
         }
-        if let Some(bad) = facts.keys().find(|k| !k.as_str().is_some_and(is_name)) {
+        if let Some(bad) = facts.keys().find(|k| !k.as_str().is_some_and(is_variable_name)) {
+            // Ansible's words: scripts look for them.
             return Err(Failure::new(format!(
-                "`{bad}` is not a variable name: letters, digits and underscores, not beginning with a digit"
+                "Invalid variable name '{bad}': a name has letters, digits and underscores, and does not begin with a digit; \
+                 true, false, none and not are taken"
             )));
         }
         let mut outcome = Outcome::ok();
@@ -38,10 +41,4 @@ impl Action for SetFact {
         ctx.consequence(Consequence::SetFacts { facts, cacheable: args.cacheable });
         Ok(outcome)
     }
-}
-
-/// Whether a text can name a variable.
-pub fn is_name(text: &str) -> bool {
-    let mut chars = text.chars();
-    chars.next().is_some_and(|c| c.is_alphabetic() || c == '_') && chars.all(|c| c.is_alphanumeric() || c == '_')
 }

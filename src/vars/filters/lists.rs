@@ -300,7 +300,7 @@ fn unique(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
         if plain && matches!(key, Val::List(_) | Val::Dict(_)) {
             let kind = key.kind();
             return fail(format!(
-                "unhashable type: '{kind}'; with case_sensitive or attribute, unique takes texts and numbers"
+                "unhashable type: '{kind}'; unique cannot fall back to comparing: with case_sensitive or attribute, unique takes texts and numbers"
             ));
         }
         if seen.add(cx, &if case { key } else { folded(key) })? {

@@ -428,10 +428,13 @@ fn ini(cx: &mut Cx<'_>, terms: Vec<Val>, args: Args) -> Res<Vec<Val>> {
         let encoding = get(cx, "encoding", "utf-8")?;
         let text = read_encoded(cx, &name, &encoding)?;
         let section = if kind == "properties" { "" } else { &section };
-        let pairs = ini_section(&text, section, kind == "properties");
+        let mut pairs = ini_section(&text, section, kind == "properties");
         if kind != "properties" {
             let bare = yes(&get(cx, "allow_no_value", "false")?) || yes(&get(cx, "allow_none", "false")?);
             well_formed(&name, &text, section, case, bare)?;
+            if flag(cx, &args, "interpolation", true)? {
+                interpolate(&mut pairs)?;
+            }
             let has_no_value = |l: &str| !l.contains(['=', ':']) && fold_key(l, case) == fold_key(&key, case);
             if bare && section_lines(&text, section).any(has_no_value) {
                 continue;
@@ -478,6 +481,25 @@ fn well_formed(name: &str, text: &str, wanted: &str, case: bool, bare: bool) -> 
         }
     }
     if found { Ok(()) } else { fail(format!("No section: '{wanted}' in '{name}'")) }
+}
+
+/// Puts the values of other keys in for `%(key)s`, as Python's reader does it.
+fn interpolate(pairs: &mut [(String, String)]) -> Res<()> {
+    let known: Vec<(String, String)> = pairs.iter().map(|(k, v)| (k.to_lowercase(), v.clone())).collect();
+    for (_, value) in pairs {
+        // What is put in may name others again.
+        for _ in 0..10 {
+            let Some(start) = value.find("%(") else { break };
+            let Some(end) = value[start..].find(")s") else { break };
+            let key = value[start + 2..start + end].to_lowercase();
+            let Some((_, other)) = known.iter().rev().find(|(k, _)| *k == key) else {
+                return fail(format!("there is no key '{key}' to put in for '%({key})s'"));
+            };
+            value.replace_range(start..start + end + 2, other);
+        }
+        *value = value.replace("%%", "%");
+    }
+    Ok(())
 }
 
 fn fold_key(key: &str, case: bool) -> String {
@@ -540,7 +562,7 @@ fn csv(cx: &mut Cx<'_>, terms: Vec<Val>, args: Args) -> Res<Vec<Val>> {
             if delimiter == "TAB" || delimiter == "t" { '\t' } else { delimiter.chars().next().unwrap_or('\t') };
         let (column, key_column) = (get(cx, "col", "1")?, get(cx, "keycol", "0")?);
         let (Ok(column), Ok(key_column)) = (column.parse::<usize>(), key_column.parse::<usize>()) else {
-            return fail("'col' and 'keycol' must be whole numbers from 0");
+            return fail("'col' or 'keycol' has an invalid value: they must be whole numbers from 0");
         };
         let text = read(cx, &name)?;
         let found = csv_rows(&text, delimiter)
