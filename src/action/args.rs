@@ -124,7 +124,7 @@ pub fn check(specs: &[ArgSpec], rules: &[Rule], args: &Dict) -> Vec<ArgMistake> 
         let broken = match rule {
             Rule::Exclusive(names) => {
                 let both: Vec<_> = names.iter().filter(|n| has(n)).collect();
-                (both.len() > 1).then(|| format!("`{}` and `{}` cannot be given together", both[0], both[1]))
+                (both.len() > 1).then(|| format!("parameters are mutually exclusive: `{}`, `{}`", both[0], both[1]))
             }
             Rule::OneOf(names) => {
                 (!names.iter().any(|n| has(n))).then(|| format!("one of the following is required: {}", listed(names)))

@@ -69,7 +69,9 @@ impl Module for Script {
         let why =
             command::not_needed(args.creates.as_deref(), args.removes.as_deref(), dir.as_deref(), host.as_look())?;
         if let Some((_, said)) = why {
-            return Ok(Outcome::skipped(said));
+            let option = if said.ends_with("does not exist") { "removes" } else { "creates" };
+            let said = said.trim_start_matches("skipped, since ");
+            return Ok(Outcome::skipped(format!("{said}, matching {option} option")));
         }
         // The last part of the name tells people in `ps` what runs.
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
