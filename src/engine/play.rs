@@ -26,9 +26,6 @@ use crate::plan::{Kind, PlayPlan, RolePlan, TaskPlan};
 /// A batch of a play, as its steps see it.
 pub struct PlayState {
     pub plan: Arc<PlayPlan>,
-    /// Which play of the run, from 0, and which batch of it.
-    pub index: u32,
-    pub batch: u32,
     /// Hosts of the batch, and of the whole play.
     pub hosts: Vec<String>,
     pub all_hosts: Vec<String>,
@@ -73,7 +70,6 @@ pub struct BatchEnd {
 impl PlayState {
     pub fn new(
         plan: Arc<PlayPlan>,
-        (index, batch): (u32, u32),
         (hosts, all_hosts): (Vec<String>, Vec<String>),
         prompted: Arc<Dict>,
         file_vars: HashMap<String, Arc<Dict>>,
@@ -88,8 +84,6 @@ impl PlayState {
         let seen = Mutex::new(plan.seen.clone());
         PlayState {
             plan,
-            index,
-            batch,
             hosts,
             all_hosts,
             prompted,
@@ -319,11 +313,17 @@ impl PlayState {
         visits: &[u32],
         name: &str,
     ) -> Result<Vec<(String, Ended)>, Halt> {
-        let throttle = hosts.first().map_or(0.0, |h| {
-            let scope = TaskScope::new(run, self, h, task);
-            let said = execute::keyword(&run.templar, &task.common, |c| c.throttle.as_ref(), &scope).ok().flatten();
-            said.as_ref().and_then(execute::number_of).unwrap_or(0.0)
-        });
+        let mut throttle = 0.0;
+        if let (Some(host), Some(written)) = (hosts.first(), &task.common.throttle) {
+            let scope = TaskScope::new(run, self, host, task);
+            let said = execute::keyword(&run.templar, &task.common, |c| c.throttle.as_ref(), &scope);
+            let refused = |why: String| Halt::Refused(format!("{}: {why}", written.span.place()));
+            if let Some(value) = said.map_err(|e| refused(e.to_string()))?.filter(|v| !v.is_null()) {
+                // Ansible's words: scripts look for them.
+                let why = "Failed to convert the throttle value to an integer: invalid literal for int";
+                throttle = execute::number_of(&value).ok_or_else(|| refused(format!("{why}: '{value}'")))?;
+            }
+        }
         let width = if throttle >= 1.0 { (throttle as usize).min(run.options.forks) } else { run.options.forks };
         let gate = Arc::new(Semaphore::new(width.max(1)));
         let mut running = FuturesUnordered::new();

@@ -179,7 +179,7 @@ impl Run {
         }
         for host in hosts {
             let names = (vec![host.clone()], hosts.to_vec());
-            let bare = PlayState::new(plan.clone(), (0, 0), names, prompted.clone(), HashMap::new(), Arc::default());
+            let bare = PlayState::new(plan.clone(), names, prompted.clone(), HashMap::new(), Arc::default());
             let scope = TaskScope::of_host(self, Some(&Arc::new(bare)), host);
             let mut vars = Dict::new();
             for written in &plan.play.vars_files {

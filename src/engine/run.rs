@@ -301,7 +301,7 @@ impl Run {
         let nodes = Arc::new(self.with_facts(plan, &hosts));
         let sizes = self.batches(plan, hosts.len())?;
         let mut rest = hosts.as_slice();
-        for (batch, size) in sizes.into_iter().enumerate() {
+        for size in sizes {
             let (now, later) = rest.split_at(size.min(rest.len()));
             rest = later;
             if now.is_empty() {
@@ -312,8 +312,7 @@ impl Run {
             let all = inventory_order.iter().filter(|h| !lost.contains(*h)).cloned().collect();
             let names = (now.to_vec(), all);
             let file_vars = self.file_vars(plan, &prompted, now)?;
-            let state =
-                PlayState::new(plan.clone(), (index, batch as u32), names, prompted.clone(), file_vars, nodes.clone());
+            let state = PlayState::new(plan.clone(), names, prompted.clone(), file_vars, nodes.clone());
             let end = Arc::new(state).drive(self).await?;
             let out: Vec<String> = end.failed.iter().chain(&end.unreachable).cloned().collect();
             let all_lost = out.len() == now.len();

@@ -276,7 +276,9 @@ impl Lines {
                 // Of a loop the items told it; but `debug` shows its message alone, as Ansible does it.
                 if !of_items || is(step, &["debug"]) {
                     self.path_of(step);
-                    let text = format!("fatal: [{word}]: FAILED! => {}", self.dumped(step, shown));
+                    // That of a loop is not shown at length, whatever is asked for its items.
+                    let short = Shown { verbose: shown.verbose && !of_items, ..shown.clone() };
+                    let text = format!("fatal: [{word}]: FAILED! => {}", self.dumped(step, &short));
                     self.failure(Style::FAILED, &text);
                 }
                 self.text(&boxes::advice(&shown.outcome, self.paint));
