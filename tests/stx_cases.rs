@@ -132,8 +132,8 @@ fn wrong(case: &Value) -> Vec<String> {
         }
     }
     for (key, value) in case.get("data").and_then(Value::as_dict).into_iter().flatten() {
-        let is =
-            outcome.data.get(key.as_str().unwrap_or_default()).or_else(|| outcome.facts.get("stx")?.get(key.as_str()?));
+        let key = key.as_str().unwrap_or_default();
+        let is = outcome.data.get(key).or_else(|| outcome.facts.values().find_map(|fact| fact.get(key)));
         if is != Some(value) {
             wrong.push(format!("`{key}` is {is:?}"));
         }

@@ -8,6 +8,7 @@ use crate::dict;
 use crate::model::outcome::Outcome;
 use crate::model::value::{Dict, Key, Value};
 
+use super::kube;
 use super::platform::{self, CEPH_CONFIGURED, CONFIGURED, HostUpgradeRow, OPENRC, RESTORING};
 use super::state::{Dialect, LoadState};
 
@@ -119,7 +120,7 @@ fn ask(host: &mut dyn Look, args: &Args) -> Result<Dict, Failure> {
             "id" => l.id.as_str(), "state" => l.state.word(), "software_version" => l.version.as_str(),
         })).collect::<Value>(),
         "old_loads" => old.map(|l| l.version.as_str()).collect::<Value>(),
-        "kube_upgrade_state" => platform::patiently(host, platform::kube_upgrade)?,
+        "kube_upgrade_state" => platform::patiently(host, kube::record)?.map_or("none".to_owned(), |k| k.state.word().to_owned()),
         "upgrade_state" => upgrade.as_ref().map_or("none", |u| u.state.word()),
         "from_release" => from,
         "to_release" => to,

@@ -2,6 +2,7 @@
 
 pub mod advice;
 mod alarms;
+mod app;
 pub mod archive;
 mod archive_check;
 mod ceph;
@@ -17,10 +18,13 @@ mod host_lock;
 mod host_swact;
 mod host_upgrade;
 pub mod known;
+mod kube;
 mod lease;
 mod licence;
 mod load;
 mod patch;
+mod patch_install;
+mod patch_repo;
 mod peer_upgrade;
 pub mod platform;
 mod release_data;
@@ -37,6 +41,8 @@ use crate::action::module::Entry;
 /// The modules of this room.
 pub const ALL: &[Entry] = &[
     Entry::of::<alarms::Alarms>(),
+    Entry::of::<app::Apps>(),
+    Entry::of::<app::AppUpdate>(),
     Entry::of::<archive_check::ArchiveCheck>(),
     Entry::of::<ceph::Ceph>(),
     Entry::of::<certificates::Certificates>(),
@@ -50,10 +56,17 @@ pub const ALL: &[Entry] = &[
     Entry::of::<host_lock::HostLock>(),
     Entry::of::<host_swact::HostSwact>(),
     Entry::of::<host_upgrade::HostUpgrade>(),
+    Entry::of::<kube::capacity::WorkerCapacity>(),
+    Entry::of::<kube::facts::KubeFacts>(),
+    Entry::of::<kube::host::KubeHostUpgrade>(),
+    Entry::of::<kube::pods::Pods>(),
+    Entry::of::<kube::upgrade::KubeUpgrade>(),
     Entry::of::<lease::Lease>(),
     Entry::of::<licence::Licence>(),
     Entry::of::<load::LoadModule>(),
     Entry::of::<patch::Patch>(),
+    Entry::of::<patch_install::PatchInstall>(),
+    Entry::of::<patch_repo::PatchRepo>(),
     Entry::of::<peer_upgrade::PeerUpgrade>(),
     Entry::of::<release_data::ReleaseData>(),
     Entry::of::<restore::claim::Claim>(),

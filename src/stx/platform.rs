@@ -195,7 +195,8 @@ pub fn tell(host: &mut dyn Act, words: &[&str], stdin: Option<&str>, effects: &[
     sort(host.run_expecting(&command, effects)?, false)
 }
 
-fn unreadable(words: &[&str]) -> impl FnOnce(Unreadable) -> No {
+/// For an answer of `system` that cannot be read.
+pub(super) fn unreadable(words: &[&str]) -> impl FnOnce(Unreadable) -> No {
     let command = format!("system {}", words.join(" "));
     move |source| No::Unreadable { command, source }
 }
@@ -219,11 +220,12 @@ impl System {
 }
 
 /// Whether a check run has reinstalled the host: then only what is supposed can be known of the platform.
-fn reinstalled(host: &dyn Look) -> bool {
+pub(super) fn reinstalled(host: &dyn Look) -> bool {
     host.supposed("stx/wiped").is_some()
 }
 
-fn needs_openrc(host: &mut dyn Look) -> Result<(), No> {
+/// Fails where there are no credentials.
+pub(super) fn needs_openrc(host: &mut dyn Look) -> Result<(), No> {
     // Without credentials nobody could ask, whatever is supposed.
     if host.stat(Path::new(OPENRC), true)?.is_none() { Err(No::Bare) } else { Ok(()) }
 }
@@ -314,21 +316,6 @@ pub fn upgrade(host: &mut dyn Look) -> Result<Option<Upgrade>, No> {
         from: need("from_release")?,
         to: need("to_release")?,
     }))
-}
-
-/// The state of a Kubernetes upgrade under way; `none` if there is none. One that is completed and not deleted counts: it
-/// is in the way of a platform upgrade too.
-pub fn kube_upgrade(host: &mut dyn Look) -> Result<String, No> {
-    if reinstalled(host) {
-        needs_openrc(host)?;
-        return Ok("none".into());
-    }
-    let words = ["kube-upgrade-show"];
-    let text = ask(host, &words)?;
-    if text.contains("A kubernetes upgrade is not in progress") {
-        return Ok("none".into());
-    }
-    Object::parse(&text).and_then(|o| o.need("state")).map_err(unreadable(&words))
 }
 
 /// A load that the system holds.

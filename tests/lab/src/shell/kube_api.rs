@@ -1,5 +1,6 @@
 //! The Kubernetes API, as far as `kubectl` needs it to look at nodes and pods, and to cordon, uncordon, taint and drain.
 
+use crate::system::pods::CAPACITY;
 use crate::system::{Host, Pod, System, clock, stamp};
 use serde_json::{Value, json};
 
@@ -241,6 +242,9 @@ fn node(system: &System, at: usize) -> Value {
         labels["node-role.kubernetes.io/master"] = json!("");
     }
     let mut spec = json!({ "podCIDR": format!("172.16.{}.0/24", host.id) });
+    // Places for the site's own pods, besides those of the platform, which every node runs.
+    let statics = if host.kube.control_plane.is_some() { STATIC_PODS.len() } else { 0 };
+    let room = CAPACITY + DAEMONS.len() + statics;
     let taints: Vec<Value> = own_taints(system, at).into_iter().chain(host.kube.taints.clone()).collect();
     if !taints.is_empty() {
         spec["taints"] = json!(taints);
@@ -263,7 +267,7 @@ fn node(system: &System, at: usize) -> Value {
                 { "type": "InternalIP", "address": format!("192.168.206.{}", host.id + 1) },
                 { "type": "Hostname", "address": host.hostname },
             ],
-            "capacity": { "pods": "110" }, "allocatable": { "pods": "110" },
+            "capacity": { "pods": room.to_string() }, "allocatable": { "pods": room.to_string() },
             "nodeInfo": {
                 "kubeletVersion": host.kube.kubelet, "kubeProxyVersion": host.kube.kubelet, "osImage": "Debian GNU/Linux",
                 "kernelVersion": "5.10.0-6-amd64", "containerRuntimeVersion": "containerd://1.4.12",
@@ -306,6 +310,7 @@ fn age(created: &Value) -> String {
     }
 }
 
+const STATIC_PODS: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 const DAEMONS: &[&str] = &["calico-node", "kube-multus-ds-amd64", "kube-proxy"];
 
 /// Every pod: the platform's by its hosts, and the site's.
@@ -314,7 +319,7 @@ fn pods(system: &System) -> Vec<Value> {
     for (at, host) in system.hosts.iter().enumerate().filter(|(_, h)| h.is_node()) {
         let ready = system.node_ready(at);
         if let Some(version) = &host.kube.control_plane {
-            for part in ["kube-apiserver", "kube-controller-manager", "kube-scheduler"] {
+            for part in STATIC_PODS {
                 let name = format!("{part}-{}", host.hostname);
                 let well = ready && system.unhealthy.get("pods") != Some(&name);
                 let mut pod = platform_pod(host, &name, "Node", &host.hostname, well);
