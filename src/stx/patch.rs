@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::action::command::Command;
-use crate::action::host::{Act, Effect, Look};
+use crate::action::host::{Act, Effect, HostError, Look};
 use crate::action::module::{Failure, Module};
 use crate::dict;
 use crate::model::outcome::Outcome;
@@ -107,8 +107,9 @@ pub fn supposed_patch(id: &str, state: &str) -> Effect {
     Effect::Suppose(format!("stx/patch/{id}"), state.into())
 }
 
-/// The effect that makes later steps of a check run see every host in want of an installation, with or without a reboot.
-pub fn supposed_pending(reboot: bool) -> Effect {
+/// The effect that makes later steps of a check run see every host in want of an installation, with or without a reboot; `None` where
+/// that is in a patch which was not uploaded yet.
+pub fn supposed_pending(reboot: Option<bool>) -> Effect {
     Effect::Suppose("stx/patch-pending".into(), reboot.into())
 }
 
@@ -142,6 +143,10 @@ pub fn hosts(host: &mut dyn Look) -> Result<Vec<HostRow>, Failure> {
             reboot: row.get("Reboot Required").as_deref() == Some("Yes"),
             state: row.get("State").unwrap_or_default(),
         };
+        if pending == Some(Value::Null) {
+            let what = "whether the hosts reboot for it is read from a patch once it is uploaded";
+            return Err(HostError::NotKnowable(what.into()).into());
+        }
         if let Some(reboot) = &pending {
             read = HostRow { current: "No".into(), reboot: *reboot == Value::Bool(true), ..read };
         }

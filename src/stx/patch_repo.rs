@@ -44,7 +44,7 @@ impl Module for PatchRepo {
 
     fn run(args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {
         let mut known = patch::list(host.as_look())?;
-        let mut changed = false;
+        let (mut changed, mut unread) = (false, false);
         let mut ids = args.patches.clone();
         for file in &args.files {
             let id = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -54,6 +54,7 @@ impl Module for PatchRepo {
                 // A check run does not see it in the list.
                 if host.as_look().supposed(&format!("stx/patch/{id}")).is_some() && !known.iter().any(|p| p.id == id) {
                     known.push(PatchRow { id: id.clone(), state: "Available".into(), reboot: false });
+                    unread = true;
                 }
             }
             ids.push(id);
@@ -66,7 +67,7 @@ impl Module for PatchRepo {
                 .into());
         }
         if args.state == State::Applied {
-            changed |= apply(host, &known, &ids)?;
+            changed |= apply(host, &known, &ids, unread)?;
         }
         let word = if args.state == State::Applied { "applied" } else { "uploaded" };
         Ok(Outcome::changed(changed)
@@ -86,14 +87,15 @@ fn upload(host: &mut dyn Act, file: &std::path::Path, id: &str) -> Result<bool, 
     Ok(!said.contains("is already imported"))
 }
 
-fn apply(host: &mut dyn Act, known: &[PatchRow], ids: &[String]) -> Result<bool, Failure> {
+/// `unread`: one of them is only supposed to be uploaded, so that nobody knows yet what it asks for.
+fn apply(host: &mut dyn Act, known: &[PatchRow], ids: &[String], unread: bool) -> Result<bool, Failure> {
     let wanted: Vec<&PatchRow> = known.iter().filter(|p| ids.contains(&p.id) && p.state == "Available").collect();
     if wanted.is_empty() {
         return Ok(false);
     }
     let names: Vec<&str> = wanted.iter().map(|p| p.id.as_str()).collect();
     let mut effects: Vec<Effect> = names.iter().map(|id| patch::supposed_patch(id, "Partial-Apply")).collect();
-    effects.push(patch::supposed_pending(wanted.iter().any(|p| p.reboot)));
+    effects.push(patch::supposed_pending((!unread).then(|| wanted.iter().any(|p| p.reboot))));
     sw_patch(host, &[&["apply"], &names[..]].concat(), &effects)?;
     let left: Vec<String> = patch::list(host.as_look())?
         .into_iter()

@@ -67,6 +67,9 @@ fn judge(args: &Args, nodes: &[Json], pods: &[Json]) -> (u64, &'static str) {
             room.push((free, args.hosts.contains(&name(node))));
             needed += go.iter().map(|p| asks(p)).sum::<f64>();
         }
+        if room.is_empty() {
+            continue;
+        }
         // Pods that wait for a place need one as well.
         needed += pods.iter().filter(|p| text(p, "/spec/nodeName").is_empty() && !ended(p)).map(asks).sum::<f64>();
         let mut total: f64 = room.iter().map(|(free, _)| free).sum();
@@ -155,6 +158,9 @@ mod tests {
         }
         assert_eq!(at_once(10, &nodes, &pods), (2, "pods"));
         assert_eq!(at_once(1, &nodes, &pods), (1, "most"));
+        // What nodes do not tell does not count.
+        let silent: Vec<Json> = (0..4).map(|n| node(&format!("w{n}"), json!({"pods": "5"}))).collect();
+        assert_eq!(at_once(10, &silent, &pods), (2, "pods"));
         // The same pods want more CPU: of 8, 6.4 are asked for.
         let hungry: Vec<Json> = pods.iter().map(|p| pod(text(p, "/spec/nodeName"), owner(p).0, "800m")).collect();
         assert_eq!(at_once(10, &nodes, &hungry), (1, "cpu"));
