@@ -45,8 +45,11 @@ impl Module for WorkerCapacity {
     }
 }
 
-/// What is counted: a node's allocatable, and what a pod asks for.
-const RESOURCES: [(&str, fn(&Json) -> f64); 3] =
+/// What a pod asks for of something that nodes have to give.
+type Asks = fn(&Json) -> f64;
+
+/// What is counted.
+const RESOURCES: [(&str, Asks); 3] =
     [("pods", |_| 1.0), ("cpu", |pod| requests(pod, "cpu")), ("memory", |pod| requests(pod, "memory"))];
 
 fn judge(args: &Args, nodes: &[Json], pods: &[Json]) -> (u64, &'static str) {
