@@ -79,10 +79,9 @@ const KNOWN: &[Known] = known! {
     "show_custom_stats" ["ANSIBLE_SHOW_CUSTOM_STATS"] ["defaults"."show_custom_stats"] "set_stats at the end"
     "show_task_path_on_failure" ["ANSIBLE_SHOW_TASK_PATH_ON_FAILURE"] ["defaults"."show_task_path_on_failure"] "where a failed task stands"
     "check_mode_markers" ["ANSIBLE_CHECK_MODE_MARKERS"] ["defaults"."check_mode_markers"] "banners say CHECK MODE"
-    "callback_result_format" ["ANSIBLE_CALLBACK_RESULT_FORMAT"] ["defaults"."callback_result_format"] "results as json or yaml"
+    "callback_result_format" ["ANSIBLE_CALLBACK_RESULT_FORMAT"] ["defaults"."callback_result_format"] "json"
     "callback_format_pretty" ["ANSIBLE_CALLBACK_FORMAT_PRETTY"] ["defaults"."callback_format_pretty"] "results over several lines"
     "stdout_callback" ["ANSIBLE_STDOUT_CALLBACK"] ["defaults"."stdout_callback"] "default"
-    "log_path" ["ANSIBLE_LOG_PATH"] ["defaults"."log_path"] "a file that all lines go to as well"
 };
 
 /// Sections of the file that tune what is not here.
@@ -218,8 +217,16 @@ impl Settings {
                 settings.unheeded.push(name.clone());
             }
         }
-        if settings.text("hash_behaviour").is_some_and(|h| h != "replace") {
-            settings.unheeded.push("hash_behaviour (variables of higher rank replace)".into());
+        // Of these one value is the only one here.
+        for (name, only, why) in [
+            ("hash_behaviour", "replace", "variables of higher rank replace"),
+            ("callback_result_format", "json", "results are shown as JSON"),
+            ("stdout_callback", "default", "see --output"),
+        ] {
+            let said = settings.text(name).map(|t| t.strip_prefix("ansible.builtin.").unwrap_or(t));
+            if said.is_some_and(|s| s != only) {
+                settings.unheeded.push(format!("{name} ({why})"));
+            }
         }
         Ok(settings)
     }
