@@ -1,0 +1,72 @@
+//! What can go wrong in the upgrade of two controllers, one after the other: each time the run ends as documented, with a message
+//! that says what to do, and after the cause is gone that very command goes on to the end.
+//!
+//! Needs root for the lab's namespaces; where that is missing a test says so and does nothing.
+
+#[path = "stx/lab.rs"]
+mod lab;
+#[path = "stx/ordeal.rs"]
+mod ordeal;
+
+use lab::{Lab, text};
+use ordeal::Ordeal;
+
+#[test]
+fn troubles_of_the_pair() {
+    let Some(lab) = Lab::up_as("troubles_of_the_pair", &["duplex"]) else { return };
+    let mut ordeal = Ordeal::new(lab, &["drbd_stable=1", "alarm_hold=3"]);
+    ordeal.set("lock-rejected-late host=controller-1");
+    ordeal.fails(&["accepted and then refused", "yes: the host is still unlocked", "stx-upgrade resume"]);
+    ordeal.clear();
+    ordeal.set("alarm-new id=100.104 entity=host=controller-0.filesystem=/");
+    ordeal.fails(&["new or worse alarms", "100.104", "stx-upgrade resume"]);
+    ordeal.clear();
+    ordeal.set("swact-refused");
+    ordeal.fails(&["yes: controller-0 is active and serves", "stx-upgrade resume"]);
+    ordeal.clear();
+    ordeal.set("swact-fails --times 3");
+    ordeal.fails(&["accepted and then failed", "controller-0 is active", "Known", "it moves to controller-1 again"]);
+    ordeal.clear();
+    ordeal.ends();
+    ordeal.lab.assert_once(&["host-wiped controller-1", "host-wiped controller-0", "upgrade-completed"]);
+}
+
+/// What the platform does by itself, late or at the second try, stops nothing.
+#[test]
+fn troubles_that_pass() {
+    let Some(lab) = Lab::up_as("troubles_that_pass", &["duplex"]) else { return };
+    let mut ordeal = Ordeal::new(lab, &["drbd_stable=1", "alarm_hold=30"]);
+    for fault in [
+        "wrap",
+        "start-slow seconds=900",
+        "agent-late",
+        "data-migration-slow",
+        "unlock-refused host=controller-1",
+        "sync-late seconds=600",
+        "sync-slow seconds=1800",
+        "swact-fails",
+        "swact-slow",
+        "activation-fails-once",
+    ] {
+        ordeal.set(fault);
+    }
+    ordeal.ends();
+    ordeal.lab.assert_once(&["host-wiped controller-1", "host-wiped controller-0", "upgrade-completed"]);
+    assert_eq!(ordeal.done("upgrade-activation-failed"), 1);
+}
+
+/// Another operator is told who is at work; the same one's next run goes on.
+#[test]
+fn one_operator_at_a_time() {
+    let Some(lab) = Lab::up_as("one_operator_at_a_time", &["duplex"]) else { return };
+    let mut ordeal = Ordeal::new(lab, &["drbd_stable=1", "alarm_hold=30"]);
+    ordeal.set("lock-rejected-late host=controller-1");
+    ordeal.fails(&["accepted and then refused"]);
+    ordeal.host("sed -i 's/^owner=.*/owner=eve@jump2/' /opt/platform/.stx-upgrade/lease");
+    let out = ordeal.play(&[]);
+    ordeal::told(&out, &["eve@jump2 is at work on this system", "take_over=true"]);
+    let out = ordeal.play(&["-e", "take_over=true"]);
+    assert!(out.status.success(), "{}", text(&out));
+    ordeal.lab.assert_upgraded();
+    ordeal.host("test ! -e /opt/platform/.stx-upgrade/lease");
+}
