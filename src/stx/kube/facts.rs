@@ -29,7 +29,7 @@ impl Module for KubeFacts {
         "ansible_facts.kube",
         "order (a: networking after the first control plane; b: before), state (`none` or the platform's word), installed (the active \
          version), version (to go to), done, versions, control_planes (controllers in the order they are to be taken), \
-         controllers_left and workers_left (kubelets to be upgraded), locked (hosts locked now), applied_patches and \
+         controllers_left and workers_left (kubelets to be upgraded, or hosts locked meanwhile), locked (hosts locked now), applied_patches and \
          available_patches (that the version asks for), patches_missing (what of these is not applied, or not uploaded)",
     )];
     const EXAMPLE: &'static str = "- name: which Kubernetes\n  stx_kube_facts:";
@@ -56,7 +56,10 @@ impl Module for KubeFacts {
         let missing = if done { Vec::new() } else { missing(host, &applied, &available)? };
         let names = |list: &[String]| list.iter().map(String::as_str).collect::<Value>();
         let kubelets = |personality: &str| -> Value {
-            let left = rows.iter().filter(|r| r.personality == personality && left(r, &version));
+            let ours = rows.iter().filter(|r| r.personality == personality);
+            // A host that an earlier run left locked is gone through again: it may be ours to unlock.
+            let open = |r: &&Row| record.is_some() && !system.simplex() && locked.contains(&r.name.as_str());
+            let left = ours.filter(|r| left(r, &version) || open(r));
             left.map(|r| r.name.as_str()).collect()
         };
         let facts = dict! {
@@ -67,7 +70,7 @@ impl Module for KubeFacts {
             })).collect::<Value>(),
             "control_planes" => control_planes(&rows, &version).into_iter().collect::<Value>(),
             "controllers_left" => kubelets("controller"), "workers_left" => kubelets("worker"),
-            "locked" => locked.into_iter().collect::<Value>(),
+            "locked" => locked.iter().copied().collect::<Value>(),
             "applied_patches" => names(&applied), "available_patches" => names(&available),
             "patches_missing" => names(&missing),
         };
