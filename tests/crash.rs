@@ -60,7 +60,7 @@ fn a_runner_that_forgets_is_found_out() {
     let program = forgets.display().to_string();
     let Some(out) = crash(dir.path(), &["--sample", "2", "--faults", "kill", "--program", &program]) else { return };
     assert_eq!(out.status.code(), Some(1), "{}", text(&out));
-    assert!(text(&out).contains("2 faults, 1 converged, 2 twice, 0 lost\n"), "{}", text(&out));
-    assert!(text(&out).contains("effect \"controller-0: first\" is 2, not 1"), "{}", text(&out));
+    assert!(text(&out).contains("2 faults, 1 converged, 4 twice, 0 lost\n"), "{}", text(&out));
+    assert!(text(&out).contains("effect \"host-1: first\" is 2, not 1"), "{}", text(&out));
     assert!(dir.path().join("logs/001/out-1").exists(), "its logs are kept");
 }
