@@ -167,7 +167,7 @@ async fn ended(lab: &'static Lab) {
     let link = link_as(lab, FREE).await;
     let hung = Call { deadline: 1, ..becoming(sh("sleep 4444.5 & sleep 4444.5"), "root") };
     let late = outcome(&link, 1, hung).await;
-    assert!(late.msg.contains("timed out"), "{late:?}");
+    assert!(late.msg.contains("Timed out"), "{late:?}");
     soon("the end of the group", || processes(&["sleep 4444.5"]).is_empty()).await;
     let long = becoming(sh("sleep 4545.5"), "root");
     let calling = {

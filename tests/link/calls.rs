@@ -115,7 +115,7 @@ async fn deadline(lab: &'static Lab) {
     let hung = Call { deadline: 1, ..sh("sleep 4242.5 & sleep 4242.5") };
     let done = link.call(1, &hung, None).await.unwrap();
     assert_eq!(done.outcome.status, Status::Failed);
-    assert!(done.outcome.msg.contains("timed out after 1"), "{done:?}");
+    assert!(done.outcome.msg.contains("Timed out after 1"), "{done:?}");
     assert!(start.elapsed() < Duration::from_secs(6));
     soon("the end of the group", || processes(&["sleep 4242.5"]).is_empty()).await;
     link.bye().await;

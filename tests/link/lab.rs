@@ -126,7 +126,7 @@ impl Lab {
             ssh_args: ["-F", "none", "-o", &known, "-o", "IdentitiesOnly=yes", "-o", "KexAlgorithms=curve25519-sha256"]
                 .map(str::to_owned)
                 .to_vec(),
-            ..Target::new("c0")
+            ..Target::new(HOST)
         }
     }
 
@@ -155,7 +155,7 @@ impl Lab {
     }
 
     pub fn run_dir(&self, run: &str) -> PathBuf {
-        self.cache().join("run").join(run)
+        self.cache().join("run").join(agent(run))
     }
 }
 
@@ -218,6 +218,15 @@ pub fn sudo(user: &str) -> Become {
     Become { method: "sudo".into(), user: user.into(), exe: None, flags: None }
 }
 
+/// The host's name in an inventory.
+const HOST: &str = "c0";
+
+/// What a run's agent is called on that host: each name of the inventory has an agent of its own.
+pub fn agent(run: &str) -> String {
+    use sha2::{Digest, Sha256};
+    format!("{run}-{}", hex::encode(&Sha256::digest(HOST)[..4]))
+}
+
 /// Processes whose command line holds all of these words.
 pub fn processes(words: &[&str]) -> Vec<u32> {
     let mut found = Vec::new();
@@ -234,7 +243,7 @@ pub fn processes(words: &[&str]) -> Vec<u32> {
 
 /// The agent's processes of a run, in all roles.
 pub fn of_run(run: &str) -> Vec<u32> {
-    processes(&[" agent ", &format!(" {run} ")])
+    processes(&[" agent ", &format!(" {} ", agent(run))])
 }
 
 pub fn kill(pid: u32) {

@@ -11,7 +11,7 @@ use stx_upgrade::action::wire::{Frame, FromAgent, ToAgent, VERSION};
 use stx_upgrade::connection::{Connector, Done, Kind, Known, Link, LinkError, Reattached, Target};
 
 use crate::calls::stdout;
-use crate::lab::{FREE, Lab, PLAIN, call, kill, of_run, parent, processes, sh, soon};
+use crate::lab::{FREE, Lab, PLAIN, agent, call, kill, of_run, parent, processes, sh, soon};
 use crate::{trial, with_users};
 
 pub fn trials(lab: &'static Lab) -> Vec<Trial> {
@@ -30,7 +30,7 @@ pub fn trials(lab: &'static Lab) -> Vec<Trial> {
 
 /// The process of sshd that serves a run's link.
 fn session_of(run: &str) -> u32 {
-    parent(processes(&[&format!("agent attach {run} ")])[0])
+    parent(processes(&[&format!("agent attach {} ", agent(run))])[0])
 }
 
 /// A line that says in a file that it began, and ends once the other is there; the files are in `/tmp`.
