@@ -42,8 +42,8 @@ pub struct ArgSpec {
     /// Ansible's name of the type: `str`, `int`, `bool`, `path`, `list`, `dict`, `raw`.
     pub kind: &'static str,
     pub required: bool,
-    /// As the source writes it; empty where there is none.
-    pub default: &'static str,
+    /// What stands where nothing is given, as a playbook would write it; none where there is no default.
+    pub default: Option<fn() -> String>,
     /// The only texts it may be; empty for any.
     pub choices: &'static [&'static str],
     /// Never shown.
@@ -156,6 +156,8 @@ pub trait FromArg: Sized {
     const SECRET: bool = false;
     /// Takes a rendered value; the error says what it should be.
     fn from_arg(value: &Value) -> Result<Self, String>;
+    /// The value as a playbook would write it.
+    fn written(&self) -> String;
     /// What stands where nothing is given; none makes it required.
     fn absent() -> Option<Self> {
         None
@@ -168,6 +170,9 @@ impl<T: FromArg> FromArg for Option<T> {
     const SECRET: bool = T::SECRET;
     fn from_arg(value: &Value) -> Result<Self, String> {
         if value.is_null() { Ok(None) } else { T::from_arg(value).map(Some) }
+    }
+    fn written(&self) -> String {
+        self.as_ref().map_or(String::new(), T::written)
     }
     fn absent() -> Option<Self> {
         Some(None)
@@ -183,6 +188,9 @@ impl FromArg for String {
             _ => Ok(value.to_string()),
         }
     }
+    fn written(&self) -> String {
+        if self.is_empty() { "\"\"".into() } else { self.clone() }
+    }
 }
 
 impl FromArg for Secret {
@@ -190,6 +198,9 @@ impl FromArg for Secret {
     const SECRET: bool = true;
     fn from_arg(value: &Value) -> Result<Self, String> {
         String::from_arg(value).map(Secret::new)
+    }
+    fn written(&self) -> String {
+        self.to_string()
     }
 }
 
@@ -199,12 +210,18 @@ impl FromArg for PathBuf {
     fn from_arg(value: &Value) -> Result<Self, String> {
         String::from_arg(value).map(PathBuf::from)
     }
+    fn written(&self) -> String {
+        self.display().to_string()
+    }
 }
 
 impl FromArg for bool {
     const KIND: &'static str = "bool";
     fn from_arg(value: &Value) -> Result<Self, String> {
         truth(value).ok_or_else(|| format!("must be a boolean (true or false), not {}", shown(value)))
+    }
+    fn written(&self) -> String {
+        self.to_string()
     }
 }
 
@@ -236,12 +253,18 @@ impl FromArg for i64 {
         }
         .ok_or_else(|| format!("must be a whole number, not {}", shown(value)))
     }
+    fn written(&self) -> String {
+        self.to_string()
+    }
 }
 
 impl FromArg for u64 {
     const KIND: &'static str = "int";
     fn from_arg(value: &Value) -> Result<Self, String> {
         u64::try_from(i64::from_arg(value)?).map_err(|_| format!("must not be negative, and is {}", shown(value)))
+    }
+    fn written(&self) -> String {
+        self.to_string()
     }
 }
 
@@ -256,6 +279,9 @@ impl FromArg for f64 {
         }
         .ok_or_else(|| format!("must be a number, not {}", shown(value)))
     }
+    fn written(&self) -> String {
+        self.to_string()
+    }
 }
 
 /// A list; a text is split at commas, another single value becomes a list of one.
@@ -269,6 +295,9 @@ impl<T: FromArg> FromArg for Vec<T> {
             Value::Dict(_) => Err(format!("must be a list, not {}", value.kind())),
             one => Ok(vec![T::from_arg(one)?]),
         }
+    }
+    fn written(&self) -> String {
+        format!("[{}]", self.iter().map(T::written).collect::<Vec<_>>().join(", "))
     }
 }
 
@@ -285,6 +314,9 @@ impl FromArg for Dict {
             _ => Err(format!("must be a mapping, not {}", value.kind())),
         }
     }
+    fn written(&self) -> String {
+        Value::dict(self.clone()).to_string()
+    }
 }
 
 /// Anything.
@@ -292,6 +324,9 @@ impl FromArg for Value {
     const KIND: &'static str = "raw";
     fn from_arg(value: &Value) -> Result<Self, String> {
         Ok(value.clone())
+    }
+    fn written(&self) -> String {
+        self.to_string()
     }
 }
 
@@ -348,7 +383,7 @@ macro_rules! arguments {
                         doc: concat!($($doc, "\n",)* ""),
                         kind: <$ty as $crate::action::args::FromArg>::KIND,
                         required: $crate::arguments!(@required $ty $(, $default)?),
-                        default: concat!("" $(, stringify!($default))?),
+                        default: $crate::arguments!(@written $ty $(, $default)?),
                         choices: <$ty as $crate::action::args::FromArg>::CHOICES,
                         secret: <$ty as $crate::action::args::FromArg>::SECRET,
                         check: |v| <$ty as $crate::action::args::FromArg>::from_arg(v).map(|_| ()),
@@ -393,6 +428,10 @@ macro_rules! arguments {
     };
     (@required $ty:ty) => { <$ty as $crate::action::args::FromArg>::absent().is_none() };
     (@required $ty:ty, $default:expr) => { false };
+    (@written $ty:ty) => { None };
+    (@written $ty:ty, $default:expr) => {
+        Some(|| <$ty as $crate::action::args::FromArg>::written(&<$ty>::from($default)))
+    };
     (@default $ty:ty) => { None };
     (@default $ty:ty, $default:expr) => { Some(<$ty>::from($default)) };
 }
@@ -443,6 +482,9 @@ macro_rules! choices {
                     $($word => Ok($name::$variant),)*
                     _ => Err(format!("must be one of {}, not `{text}`", Self::CHOICES.join(", "))),
                 }
+            }
+            fn written(&self) -> String {
+                self.word().to_owned()
             }
         }
     };

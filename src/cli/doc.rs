@@ -47,9 +47,8 @@ fn parameter(spec: &ArgSpec) {
     if !spec.choices.is_empty() {
         about.push(spec.choices.join("|"));
     }
-    let default = spec.default.rsplit("::").next().unwrap_or_default();
-    if !default.is_empty() {
-        about.push(format!("default {default}"));
+    if let Some(default) = spec.default {
+        about.push(format!("default {}", default()));
     }
     if !spec.aliases.is_empty() {
         about.push(format!("or {}", spec.aliases.join(", ")));

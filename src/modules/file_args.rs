@@ -63,6 +63,13 @@ impl FromArg for Mode {
             other => Err(format!("must be a mode (`'0644'`, `u=rw,go=r`), not {}", other.kind())),
         }
     }
+    fn written(&self) -> String {
+        match self {
+            Mode::Bits(bits) => format!("'{bits:04o}'"),
+            Mode::Symbolic(text) => text.clone(),
+            Mode::Preserve => "preserve".into(),
+        }
+    }
 }
 
 impl Mode {
