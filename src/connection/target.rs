@@ -107,9 +107,10 @@ impl Target {
         let mut args: Vec<OsString> = self.ssh_args.iter().map(OsString::from).collect();
         let mut option = |o: String| args.extend(["-o".into(), o.into()]);
         option(format!("ConnectTimeout={}", self.connect_timeout.as_secs().max(1)));
-        // A link that is silently dead is noticed within half a minute.
-        option("ServerAliveInterval=10".to_owned());
-        option("ServerAliveCountMax=3".to_owned());
+        // A link that is silently dead is noticed within half a minute; one whose address has moved to another machine, as at a
+        // swact, within three seconds: that machine answers that it knows of no such connection.
+        option("ServerAliveInterval=3".to_owned());
+        option("ServerAliveCountMax=10".to_owned());
         if !self.host_key_checking {
             option("StrictHostKeyChecking=no".to_owned());
         }

@@ -43,7 +43,8 @@ pub fn addresses(topology: &str, id: u32, personality: &str) -> Addresses {
 pub fn bridge() -> Result<()> {
     for args in [
         "link set lo up",
-        "link add br0 type bridge",
+        // Of its own: a bridge that borrows its ports' would change it with each host that boots.
+        "link add br0 address 02:00:0a:0a:0a:fe type bridge",
         "addr add 10.10.10.254/24 dev br0",
         "addr add 192.168.204.254/24 dev br0",
         "addr add 192.168.206.254/24 dev br0",
@@ -78,12 +79,24 @@ pub fn set_link(host: &str, up: bool) -> Result<()> {
 /// Inside the host's namespace: the loopback, and its addresses.
 pub fn configure(addresses: &[String]) -> Result<()> {
     run("ip", &["link", "set", "lo", "up"])?;
+    if let Some(card) = addresses.iter().find_map(|a| card(a)) {
+        run("ip", &["link", "set", "eth0", "address", &card])?;
+    }
     for address in addresses {
         run("ip", &["addr", "add", address, "dev", "eth0"])?;
     }
     run("ip", &["link", "set", "eth0", "up"])?;
     let gateway = if addresses.iter().any(|a| a.starts_with("10.10.10.")) { "10.10.10.254" } else { "192.168.204.254" };
     run("ip", &["route", "replace", "default", "via", gateway]).map(drop)
+}
+
+/// The address of a host's network card, of its first one: it outlives a boot, as hardware does, so that no neighbour looks for
+/// the card of before for half a minute.
+fn card(address: &str) -> Option<String> {
+    let (address, _) = address.split_once('/')?;
+    let ip: std::net::Ipv4Addr = address.parse().ok()?;
+    let [a, b, c, d] = ip.octets();
+    Some(format!("02:00:{a:02x}:{b:02x}:{c:02x}:{d:02x}"))
 }
 
 /// Inside the host's namespace: take the floating addresses, or give them up.

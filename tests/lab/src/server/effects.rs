@@ -43,10 +43,6 @@ impl Lab {
                     let _ = self.script(&active, data::ETCD_MOVE, &[&upgrade.from_release, &upgrade.to_release]);
                 }
             }
-            Effect::GiveUp { release, kept } => {
-                let active = self.state().active.clone();
-                let _ = self.script(&active, data::CLEANUP, &[&release, &kept]);
-            }
             slow => {
                 let lab = Arc::clone(self);
                 std::thread::spawn(move || lab.slow_effect(slow));
@@ -85,6 +81,11 @@ impl Lab {
                     .map_err(|why| format!("{why:#}"))
                     .and_then(|()| self.script(&host, data::MIGRATE, &[&from, &to]));
                 self.change(&host, |system| system.migration_done(done));
+            }
+            Effect::GiveUp { release, kept } => {
+                let active = self.state().active.clone();
+                let _ = self.script(&active, data::CLEANUP, &[&release, &kept]);
+                self.change(&active, |system| system.given_up());
             }
             _ => {}
         }

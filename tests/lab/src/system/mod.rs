@@ -52,7 +52,7 @@ pub enum Effect {
     Migrate { host: String, from: String, to: String },
     /// Leave the mark for etcd's move on the active controller.
     MoveEtcd,
-    /// Give up the data of a release of a pair.
+    /// Give up the data of a release of a pair; report through [`System::given_up`].
     GiveUp { release: String, kept: String },
 }
 

@@ -214,7 +214,23 @@ impl System {
         Ok(())
     }
 
+    /// The record's time is over. A pair first gives up the data of the release that is left: a start meanwhile would have
+    /// its export removed under its hands.
     pub(super) fn upgrade_deleted(&mut self) {
+        let Some(upgrade) = &self.upgrade else { return };
+        if self.simplex() {
+            return self.given_up();
+        }
+        let (release, kept) = if upgrade.state == "completing" {
+            (upgrade.from_release.clone(), upgrade.to_release.clone())
+        } else {
+            (upgrade.to_release.clone(), upgrade.from_release.clone())
+        };
+        self.effects.push(Effect::GiveUp { release, kept });
+    }
+
+    /// Nothing is left of the upgrade but its end.
+    pub fn given_up(&mut self) {
         let Some(upgrade) = self.upgrade.take() else {
             return;
         };
@@ -222,15 +238,6 @@ impl System {
         if upgrade.state == "completing" && self.restore_in_progress {
             self.restore_in_progress = false;
             self.changed("restore-completed");
-        }
-        let completed = upgrade.state == "completing";
-        if !self.simplex() {
-            let (release, kept) = if completed {
-                (upgrade.from_release.clone(), upgrade.to_release.clone())
-            } else {
-                (upgrade.to_release.clone(), upgrade.from_release.clone())
-            };
-            self.effects.push(Effect::GiveUp { release, kept });
         }
         self.changed(if upgrade.state == "completing" { "upgrade-completed" } else { "upgrade-aborted" });
         self.effects.push(Effect::SyncDatabase { host: self.active.clone() });

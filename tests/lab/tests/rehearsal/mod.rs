@@ -235,6 +235,7 @@ impl Rehearsal {
                 match effect {
                     Effect::Backup { .. } | Effect::Export { .. } => self.system.backup_done(Ok(())),
                     Effect::Migrate { .. } => self.system.migration_done(Ok(())),
+                    Effect::GiveUp { .. } => self.system.given_up(),
                     Effect::MoveActivity { to, .. } => self.system.activity_moved(&to, Ok(())),
                     Effect::Reboot { host, .. } => {
                         self.system.host_down(&host);
