@@ -51,6 +51,7 @@ impl Module for ArchiveCheck {
         ("to_release", "the release it was made for"),
         ("entries", "how many"),
         ("ceph", "whether the system that made it has a Ceph backend"),
+        ("ldap", "where it holds the data of the LDAP users; empty where it does not"),
         ("empty", "an archive of images from a system without any"),
     ];
     const EXAMPLE: &'static str =
@@ -209,6 +210,7 @@ fn outcome(index: &Index, name: &str, empty: bool) -> Outcome {
         "path" => index.path.display().to_string(), "name" => name, "size" => index.size, "unpacked" => index.unpacked,
         "sha256" => index.sha256.as_str(), "from_release" => index.from.as_deref(), "to_release" => index.to.as_deref(),
         "entries" => index.members.len(), "empty" => empty, "ceph" => index.holds(CEPH_CONFIGURED),
+        "ldap" => index.members.iter().find(|m| m.ends_with("/ldap/ldap.db")).map_or("", String::as_str),
     };
     outcome
 }
@@ -230,7 +232,7 @@ fn as_supposed(supposed: &Supposed) -> Outcome {
     outcome.data = dict! {
         "path" => supposed.path.display().to_string(), "name" => name, "size" => 0u64, "unpacked" => 0u64,
         "sha256" => Value::Null, "from_release" => supposed.from.as_str(), "to_release" => supposed.to.as_str(),
-        "entries" => 0u64, "empty" => false, "ceph" => false,
+        "entries" => 0u64, "empty" => false, "ceph" => false, "ldap" => "",
     };
     outcome
 }
