@@ -39,7 +39,7 @@ pub fn skipped(test: &str) -> bool {
 }
 
 pub struct Lab {
-    base: PathBuf,
+    pub base: PathBuf,
 }
 
 impl Lab {
