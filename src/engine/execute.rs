@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::context::{ActionContext, Caller};
+use super::caller::Caller;
+use super::context::ActionContext;
 use super::run::Run;
 use super::scope::TaskScope;
 use super::step::{End, Step};

@@ -1,6 +1,12 @@
 //! One batch of one play: its hosts in lockstep (`linear`) or each at its own pace (`free`, `host_pinned`), with
 //! handlers, includes, and what a failure of one means for the others.
 
+mod free;
+mod handlers;
+
+pub use free::is_free;
+use free::strategy;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -278,12 +284,8 @@ impl PlayState {
             run.check_start()?;
             run.step_mode(&name).await?;
             if !matches!(task.kind, Kind::Meta) {
-                let mut reference = step_ref(task, &name, Some(number));
-                reference.handler = task.handler;
                 let scope = TaskScope::new(run, self, first, task);
-                let check = execute::checks(run, task, &scope);
-                let event = run.out.tell(Event::TaskStarted { step: reference, of: Some(run.out.expected()), check });
-                run.record.event(event);
+                started(run, task, &name, number, execute::checks(run, task, &scope));
             }
         }
         let ended = if matches!(task.kind, Kind::Meta) {
@@ -291,9 +293,7 @@ impl PlayState {
             let mut ended = Vec::new();
             for (host, visit) in acting.iter().zip(&visits) {
                 if !run.record.has_finished(host, &task.id, *visit) {
-                    let step = step_ref(task, &name, Some(number));
-                    let event = run.out.tell(Event::TaskStarted { step, of: Some(run.out.expected()), check: false });
-                    run.record.event(event);
+                    started(run, task, &name, number, false);
                 }
                 ended.extend(self.together(run, task, std::slice::from_ref(host), &[*visit], &name).await?);
             }
@@ -524,138 +524,20 @@ impl PlayState {
             }
         });
     }
-
-    fn notify(self: &Arc<Self>, run: &Arc<Run>, task: &TaskPlan, hosts: &[String], name: &str) -> Result<(), Halt> {
-        let handlers = self.handlers();
-        let mut found: Vec<usize> = Vec::new();
-        let mut by_name = None;
-        for (i, handler) in handlers.iter().enumerate() {
-            let host = hosts.first().map_or("", String::as_str);
-            let scope = TaskScope::new(run, self, host, handler);
-            let own =
-                handler.written_name().and_then(|w| run.templar.render(&w.value, &scope).ok()).map(|v| v.to_string());
-            let full = handler.role.as_ref().zip(own.as_ref()).map(|(r, n)| format!("{} : {n}", r.name));
-            if own.as_deref() == Some(name) || full.as_deref() == Some(name) {
-                // Of several with one name the last defined wins.
-                by_name = Some(i);
-            }
-            let topics = handler.task.listen.iter().filter_map(|w| run.templar.render(&w.value, &scope).ok());
-            let listens = topics.flat_map(|v| match v {
-                Value::List(l) => l.to_vec(),
-                one => vec![one],
-            });
-            if listens.into_iter().any(|t| t.to_string() == name) {
-                found.push(i);
-            }
-        }
-        found.extend(by_name);
-        if found.is_empty() {
-            // Ansible's words: scripts look for them.
-            let said = format!(
-                "The requested handler '{name}' was not found in either the main handlers list nor in the listening handlers list"
-            );
-            if !run.options.missing_handlers {
-                return Err(Halt::Refused(format!("{}: {said}", task.place)));
-            }
-            run.warn(&said);
-        }
-        self.with(|s| {
-            for host in hosts {
-                if let Some(state) = s.get_mut(host) {
-                    state.notified.extend(found.iter().copied());
-                }
-            }
-        });
-        Ok(())
-    }
-
-    /// Runs notified handlers in the order of their definition, until none is left. True if the play is over for all.
-    async fn flush(self: &Arc<Self>, run: &Arc<Run>, hosts: &[String]) -> Result<bool, Halt> {
-        let mut at = 0;
-        loop {
-            let forced = run.forces_handlers(self);
-            let next = self.with(|s| {
-                let waiting = hosts
-                    .iter()
-                    .filter_map(|h| s.get(h))
-                    .filter(|h| !h.unreachable && if h.failed { forced } else { !h.ended });
-                let all: Vec<usize> = waiting.flat_map(|h| h.notified.iter().copied()).collect();
-                all.iter().copied().filter(|i| *i >= at).min().or_else(|| all.iter().copied().min())
-            });
-            let Some(index) = next else { return Ok(false) };
-            at = index + 1;
-            let Some(handler) = self.handlers().get(index).cloned() else { return Ok(false) };
-            let due: Vec<String> = self.with(|s| {
-                let mut due = Vec::new();
-                for host in hosts {
-                    let Some(state) = s.get_mut(host) else { continue };
-                    if state.notified.shift_remove(&index)
-                        && !state.unreachable
-                        && if state.failed { forced } else { !state.ended }
-                    {
-                        due.push(host.clone());
-                    }
-                }
-                due
-            });
-            if !due.is_empty() && Box::pin(self.round(run, &handler, &due)).await? {
-                return Ok(true);
-            }
-        }
-    }
-
-    /// Each host at its own pace.
-    async fn free(self: &Arc<Self>, run: &Arc<Run>) -> Result<bool, Halt> {
-        let gate = Arc::new(Semaphore::new(run.options.forks.max(1)));
-        let mut running: FuturesUnordered<_> = self
-            .hosts
-            .iter()
-            .map(|host| {
-                let gate = gate.clone();
-                async move {
-                    let _permit = gate.acquire().await;
-                    self.alone(run, host).await
-                }
-            })
-            .collect();
-        let mut halt = None;
-        let mut fatal = false;
-        while let Some(result) = running.next().await {
-            match result {
-                Ok(over) => fatal |= over,
-                Err(h) => halt = Some(h),
-            }
-        }
-        halt.map_or(Ok(fatal), Err)
-    }
-
-    async fn alone(self: &Arc<Self>, run: &Arc<Run>, host: &str) -> Result<bool, Halt> {
-        let one = [host.to_owned()];
-        loop {
-            let next = self.nexts().into_iter().find(|(h, _, _)| h == host);
-            match next {
-                None | Some((_, _, Next::End { .. })) => {
-                    let due = self.failed_and_notified(run).iter().any(|h| h == host);
-                    return if due { self.flush(run, &one).await } else { Ok(false) };
-                }
-                Some((_, _, Next::Flush)) => {
-                    self.with(|s| s.get_mut(host).into_iter().for_each(|h| h.cursor.advance()));
-                    self.flush(run, &one).await?;
-                }
-                Some((_, _, Next::Task(task))) => {
-                    if self.round(run, &task, &one).await? {
-                        return Ok(true);
-                    }
-                }
-            }
-        }
-    }
 }
 
 impl HostState {
     fn cursor_is_at(&mut self, task: &TaskPlan) -> bool {
         matches!(self.cursor.peek(), Next::Task(t) if t.id == task.id)
     }
+}
+
+/// Tells, and puts on record, that a task begins.
+fn started(run: &Run, task: &TaskPlan, name: &str, number: u32, check: bool) {
+    let mut step = step_ref(task, name, Some(number));
+    step.handler = task.handler;
+    let event = run.out.tell(Event::TaskStarted { step, of: Some(run.out.expected()), check });
+    run.record.event(event);
 }
 
 /// `ansible_failed_task`: a task as it was written, with its name rendered.
@@ -673,19 +555,4 @@ fn described(task: &TaskPlan, name: &str) -> Dict {
         "no_log" => task.common.no_log.as_ref().map(|w| w.value.clone()),
         "delegate_to" => task.delegate_to.as_ref().map(|w| w.value.clone()),
     }
-}
-
-/// The strategy of a play, without its collection.
-fn strategy(plan: &PlayPlan, run: &Arc<Run>) -> String {
-    let written =
-        plan.play.strategy.as_ref().map(|w| {
-            run.templar.render(&w.value, &run.play_scope(plan)).unwrap_or_else(|_| w.value.clone()).to_string()
-        });
-    let written = written.unwrap_or_else(|| run.options.strategy.clone());
-    written.rsplit('.').next().unwrap_or_default().to_owned()
-}
-
-/// Whether each host goes at its own pace.
-pub fn is_free(plan: &PlayPlan, run: &Arc<Run>) -> bool {
-    matches!(strategy(plan, run).as_str(), "free" | "host_pinned")
 }

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 
+use super::options::{Gathering, Mismatch};
 use super::play::PlayState;
-use super::run::{Gathering, Halt, Mismatch, Run};
+use super::run::{Halt, Run};
 use super::scope::TaskScope;
 use crate::model::inventory::Inventory;
 use crate::model::secret::Secret;

@@ -1,11 +1,14 @@
 //! A run: what it shares between its plays and steps, and the way from its first play to its end.
 
+mod inventory;
+
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::hosts::Hosts;
+use super::options::Options;
 use super::out::{Count, Out, now};
 use super::play::PlayState;
 use super::record::{Finished, Recorder};
@@ -18,107 +21,12 @@ use crate::journal::record::{Body, End as EndRecord};
 use crate::model::event::{End, Event};
 use crate::model::inventory::Inventory;
 use crate::model::mistake::Mistake;
-use crate::model::outcome::{Consequence, Status};
-use crate::model::secret::Secret;
-use crate::model::value::{Dict, Key, Value};
+use crate::model::outcome::Status;
+use crate::model::value::{Dict, Value};
 use crate::parse;
 use crate::plan::compile::Compiler;
 use crate::plan::{Plan, PlayPlan, TaskPlan, pattern};
 use crate::vars::template::{Templar, TemplateError};
-
-/// What the command line says.
-#[derive(Clone, Debug)]
-pub struct Options {
-    pub check: bool,
-    pub diff: bool,
-    pub forks: usize,
-    pub verbosity: u8,
-    pub strategy: String,
-    pub limit: Option<String>,
-    pub become_: bool,
-    pub become_user: String,
-    pub become_method: String,
-    pub become_password: Option<Secret>,
-    pub remote_user: Option<String>,
-    pub connection_password: Option<Secret>,
-    pub private_key: Option<PathBuf>,
-    pub connection: Option<String>,
-    pub ssh_args: Vec<String>,
-    pub host_key_checking: bool,
-    /// Seconds to connect.
-    pub timeout: u64,
-    /// Seconds for one task; 0 for no limit of its own.
-    pub task_timeout: u64,
-    /// Seconds to wait for a host whose link was lost.
-    pub link_timeout: u64,
-    pub force_handlers: bool,
-    pub gathering: Gathering,
-    pub start_at: Option<String>,
-    pub step: bool,
-    /// `--yes`: gates are answered beforehand.
-    pub yes: bool,
-    /// `--accept-edits`: results of steps that were edited since are taken as they are.
-    pub accept_edits: bool,
-    /// `--in-doubt run|ran`: how a step is settled that only the operator can settle.
-    pub in_doubt: Option<String>,
-    /// Who drives the run: `ops@jump1`.
-    pub operator: String,
-    pub inventory_sources: Vec<String>,
-    pub config_file: Option<String>,
-    /// Called as `ansible-playbook`: each task of a check run looks at the host as it is, and what a later one would find after
-    /// it is not known, as there.
-    pub as_ansible: bool,
-    /// What `any_errors_fatal` is where no keyword says so.
-    pub any_errors_fatal: bool,
-    /// Whether facts are variables of their own beside `ansible_facts`.
-    pub inject_facts: bool,
-    /// What `no_log` is where no keyword says so.
-    pub no_log: bool,
-    /// A handler that is not there is warned about and no more.
-    pub missing_handlers: bool,
-    pub mismatch: Mismatch,
-}
-
-/// When a play gathers facts of itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Gathering {
-    #[default]
-    Implicit,
-    Explicit,
-    /// From hosts of which no facts are known yet.
-    Smart,
-}
-
-impl Gathering {
-    /// Reads the setting.
-    pub fn of(word: Option<&str>) -> Gathering {
-        match word {
-            Some("explicit") => Gathering::Explicit,
-            Some("smart") => Gathering::Smart,
-            _ => Gathering::Implicit,
-        }
-    }
-}
-
-/// What becomes of a host pattern that matches nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mismatch {
-    #[default]
-    Warning,
-    Error,
-    Ignore,
-}
-
-impl Mismatch {
-    /// Reads the setting.
-    pub fn of(word: Option<&str>) -> Mismatch {
-        match word {
-            Some("error") => Mismatch::Error,
-            Some("ignore") => Mismatch::Ignore,
-            _ => Mismatch::Warning,
-        }
-    }
-}
 
 /// Why a run goes no further.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -459,40 +367,6 @@ impl Run {
         self.out_of_run.lock().unwrap_or_else(PoisonError::into_inner).contains(host)
     }
 
-    /// Whether a consequence makes the inventory another one.
-    pub fn alters_inventory(&self, host: &str, consequence: &Consequence) -> bool {
-        let inventory = self.inventory.read().unwrap_or_else(PoisonError::into_inner);
-        let outside = |host: &str, group: &String| !inventory.groups.get(group).is_some_and(|g| g.hosts.contains(host));
-        match consequence {
-            Consequence::AddHost { name, groups, vars } => match inventory.hosts.get(name) {
-                None => true,
-                Some(known) => {
-                    vars.iter().any(|(k, v)| known.vars.get(k) != Some(v)) || groups.iter().any(|g| outside(name, g))
-                }
-            },
-            Consequence::GroupBy { group, parents } => {
-                let child =
-                    |parent: &&String| inventory.groups.get(*parent).is_some_and(|p| p.children.contains(group));
-                outside(host, group) || !parents.iter().filter(|p| *p != "all").all(|p| child(&p))
-            }
-            _ => false,
-        }
-    }
-
-    pub fn add_host(&self, name: &str, groups: &[String], vars: &Dict) {
-        let mut inventory = self.inventory.write().unwrap_or_else(PoisonError::into_inner);
-        inventory.host_mut(name).vars.extend(vars.iter().map(|(k, v)| (k.clone(), v.clone())));
-        groups.iter().for_each(|g| inventory.add_to_group(name, g));
-    }
-
-    pub fn group_by(&self, host: &str, group: &str, parents: &[String]) {
-        let mut inventory = self.inventory.write().unwrap_or_else(PoisonError::into_inner);
-        inventory.add_to_group(host, group);
-        for parent in parents.iter().filter(|p| *p != "all") {
-            inventory.group_mut(parent).children.insert(group.to_owned());
-        }
-    }
-
     /// `set_stats`: added to what is there, as Ansible adds.
     pub fn add_stats(&self, host: &str, data: &Dict, per_host: bool, aggregate: bool) {
         let mut stats = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
@@ -504,34 +378,6 @@ impl Run {
                 None => stats.push((name, value.clone())),
             }
         }
-    }
-
-    pub fn refresh_inventory(&self) -> Result<(), Halt> {
-        let mut mistakes = Vec::new();
-        let fresh = parse::inventory::load(
-            &self.options.inventory_sources,
-            &*self.compiler.files,
-            &self.compiler.vault,
-            &mut mistakes,
-        );
-        mistakes.retain(|m| !m.warning);
-        if !mistakes.is_empty() {
-            return Err(Halt::Mistakes(mistakes));
-        }
-        *self.inventory.write().unwrap_or_else(PoisonError::into_inner) = fresh;
-        Ok(())
-    }
-
-    /// `groups`: names of hosts by group.
-    pub fn groups(&self) -> Value {
-        let inventory = self.inventory.read().unwrap_or_else(PoisonError::into_inner);
-        let hosts = |g: &String| -> Value { inventory.hosts_of(g).into_iter().collect() };
-        Value::dict(inventory.groups.keys().map(|g| (Key::from(g.as_str()), hosts(g))).collect())
-    }
-
-    pub fn inventory_dir(&self) -> Option<PathBuf> {
-        let first = Path::new(self.options.inventory_sources.first()?);
-        if first.is_dir() { Some(first.to_owned()) } else { first.parent().map(Path::to_owned) }
     }
 
     /// A path as seen from the root; one of the built-in set stays as it is.
@@ -573,11 +419,6 @@ impl Run {
         scope: &TaskScope,
     ) -> Result<String, Box<TemplateError>> {
         self.templar.render_text(text, &super::text::options(name, options, search), scope)
-    }
-
-    /// Whether a host stands in the inventory.
-    pub fn knows(&self, host: &str) -> bool {
-        self.inventory.read().unwrap_or_else(PoisonError::into_inner).hosts.contains_key(host)
     }
 
     /// What becomes of an action whose end is not known: those that only ask or wait are run again; what they call on the

@@ -1,0 +1,99 @@
+//! What the command line and the settings say of a run.
+
+use std::path::PathBuf;
+
+use crate::model::secret::Secret;
+
+/// What the command line says.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub check: bool,
+    pub diff: bool,
+    pub forks: usize,
+    pub verbosity: u8,
+    pub strategy: String,
+    pub limit: Option<String>,
+    pub become_: bool,
+    pub become_user: String,
+    pub become_method: String,
+    pub become_password: Option<Secret>,
+    pub remote_user: Option<String>,
+    pub connection_password: Option<Secret>,
+    pub private_key: Option<PathBuf>,
+    pub connection: Option<String>,
+    pub ssh_args: Vec<String>,
+    pub host_key_checking: bool,
+    /// Seconds to connect.
+    pub timeout: u64,
+    /// Seconds for one task; 0 for no limit of its own.
+    pub task_timeout: u64,
+    /// Seconds to wait for a host whose link was lost.
+    pub link_timeout: u64,
+    pub force_handlers: bool,
+    pub gathering: Gathering,
+    pub start_at: Option<String>,
+    pub step: bool,
+    /// `--yes`: gates are answered beforehand.
+    pub yes: bool,
+    /// `--accept-edits`: results of steps that were edited since are taken as they are.
+    pub accept_edits: bool,
+    /// `--in-doubt run|ran`: how a step is settled that only the operator can settle.
+    pub in_doubt: Option<String>,
+    /// Who drives the run: `ops@jump1`.
+    pub operator: String,
+    pub inventory_sources: Vec<String>,
+    pub config_file: Option<String>,
+    /// Called as `ansible-playbook`: each task of a check run looks at the host as it is, and what a later one would find after
+    /// it is not known, as there.
+    pub as_ansible: bool,
+    /// What `any_errors_fatal` is where no keyword says so.
+    pub any_errors_fatal: bool,
+    /// Whether facts are variables of their own beside `ansible_facts`.
+    pub inject_facts: bool,
+    /// What `no_log` is where no keyword says so.
+    pub no_log: bool,
+    /// A handler that is not there is warned about and no more.
+    pub missing_handlers: bool,
+    pub mismatch: Mismatch,
+}
+
+/// When a play gathers facts of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Gathering {
+    #[default]
+    Implicit,
+    Explicit,
+    /// From hosts of which no facts are known yet.
+    Smart,
+}
+
+impl Gathering {
+    /// Reads the setting.
+    pub fn of(word: Option<&str>) -> Gathering {
+        match word {
+            Some("explicit") => Gathering::Explicit,
+            Some("smart") => Gathering::Smart,
+            _ => Gathering::Implicit,
+        }
+    }
+}
+
+/// What becomes of a host pattern that matches nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mismatch {
+    #[default]
+    Warning,
+    Error,
+    Ignore,
+}
+
+impl Mismatch {
+    /// Reads the setting.
+    pub fn of(word: Option<&str>) -> Mismatch {
+        match word {
+            Some("error") => Mismatch::Error,
+            Some("ignore") => Mismatch::Ignore,
+            _ => Mismatch::Warning,
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Handlers: notified by tasks, run when they are flushed.
+
+use std::sync::Arc;
+
+use super::PlayState;
+use crate::engine::run::{Halt, Run};
+use crate::engine::scope::TaskScope;
+use crate::model::value::Value;
+use crate::plan::TaskPlan;
+
+impl PlayState {
+    pub(super) fn notify(
+        self: &Arc<Self>,
+        run: &Arc<Run>,
+        task: &TaskPlan,
+        hosts: &[String],
+        name: &str,
+    ) -> Result<(), Halt> {
+        let handlers = self.handlers();
+        let mut found: Vec<usize> = Vec::new();
+        let mut by_name = None;
+        for (i, handler) in handlers.iter().enumerate() {
+            let host = hosts.first().map_or("", String::as_str);
+            let scope = TaskScope::new(run, self, host, handler);
+            let own =
+                handler.written_name().and_then(|w| run.templar.render(&w.value, &scope).ok()).map(|v| v.to_string());
+            let full = handler.role.as_ref().zip(own.as_ref()).map(|(r, n)| format!("{} : {n}", r.name));
+            if own.as_deref() == Some(name) || full.as_deref() == Some(name) {
+                // Of several with one name the last defined wins.
+                by_name = Some(i);
+            }
+            let topics = handler.task.listen.iter().filter_map(|w| run.templar.render(&w.value, &scope).ok());
+            let listens = topics.flat_map(|v| match v {
+                Value::List(l) => l.to_vec(),
+                one => vec![one],
+            });
+            if listens.into_iter().any(|t| t.to_string() == name) {
+                found.push(i);
+            }
+        }
+        found.extend(by_name);
+        if found.is_empty() {
+            // Ansible's words: scripts look for them.
+            let said = format!(
+                "The requested handler '{name}' was not found in either the main handlers list nor in the listening handlers list"
+            );
+            if !run.options.missing_handlers {
+                return Err(Halt::Refused(format!("{}: {said}", task.place)));
+            }
+            run.warn(&said);
+        }
+        self.with(|s| {
+            for host in hosts {
+                if let Some(state) = s.get_mut(host) {
+                    state.notified.extend(found.iter().copied());
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// Runs notified handlers in the order of their definition, until none is left. True if the play is over for all.
+    pub(super) async fn flush(self: &Arc<Self>, run: &Arc<Run>, hosts: &[String]) -> Result<bool, Halt> {
+        let mut at = 0;
+        loop {
+            let forced = run.forces_handlers(self);
+            let next = self.with(|s| {
+                let waiting = hosts
+                    .iter()
+                    .filter_map(|h| s.get(h))
+                    .filter(|h| !h.unreachable && if h.failed { forced } else { !h.ended });
+                let all: Vec<usize> = waiting.flat_map(|h| h.notified.iter().copied()).collect();
+                all.iter().copied().filter(|i| *i >= at).min().or_else(|| all.iter().copied().min())
+            });
+            let Some(index) = next else { return Ok(false) };
+            at = index + 1;
+            let Some(handler) = self.handlers().get(index).cloned() else { return Ok(false) };
+            let due: Vec<String> = self.with(|s| {
+                let mut due = Vec::new();
+                for host in hosts {
+                    let Some(state) = s.get_mut(host) else { continue };
+                    if state.notified.shift_remove(&index)
+                        && !state.unreachable
+                        && if state.failed { forced } else { !state.ended }
+                    {
+                        due.push(host.clone());
+                    }
+                }
+                due
+            });
+            if !due.is_empty() && Box::pin(self.round(run, &handler, &due)).await? {
+                return Ok(true);
+            }
+        }
+    }
+}
