@@ -2,9 +2,12 @@
 //!
 //! Needs root for the lab's namespaces; where that is missing a test says so and does nothing.
 
+#[path = "stx/client.rs"]
+mod client;
 #[path = "stx/lab.rs"]
 mod lab;
 
+use client::Client;
 use lab::{Lab, text};
 
 /// What a whole upgrade does once, whatever happens to the runner.
@@ -23,8 +26,12 @@ const ONCE: &[&str] = &[
 const SHORT: &[&str] = &["--yes", "-e", "drbd_stable=1", "-e", "alarm_hold=30"];
 
 fn whole(lab: &Lab) {
+    let client = Client::start(lab.commands());
     let out = lab.play(SHORT);
     assert!(out.status.success(), "{}", text(&out));
+    let outages = client.outages();
+    println!("without the service: {outages:?}");
+    assert_eq!(outages.len(), 2, "a client lost the service: {outages:?}");
     lab.assert_upgraded();
     lab.assert_once(ONCE);
     let again = lab.play(SHORT);
@@ -35,14 +42,20 @@ fn whole(lab: &Lab) {
 
 #[test]
 fn to_the_end_and_then_nothing_to_do() {
-    let Some(lab) = Lab::up_as("to_the_end_and_then_nothing_to_do", &["duplex"]) else { return };
+    // Slow enough that a swact is more than an instant.
+    let words = ["duplex", "--rate", "1000"];
+    let Some(lab) = Lab::up_as("to_the_end_and_then_nothing_to_do", &words) else { return };
     whole(&lab);
 }
 
 /// etcd's data are copied at the first swact there, and shared until the second one here.
 #[test]
 fn in_the_older_dialect() {
-    let Some(lab) = Lab::up_as("in_the_older_dialect", &["duplex", "--from", "20.06", "--to", "21.05"]) else { return };
+    let Some(lab) =
+        Lab::up_as("in_the_older_dialect", &["duplex", "--from", "20.06", "--to", "21.05", "--rate", "1000"])
+    else {
+        return;
+    };
     whole(&lab);
 }
 

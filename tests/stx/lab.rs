@@ -27,14 +27,25 @@ impl Lab {
         let dir = tempfile::Builder::new().prefix("sx").tempdir_in("/tmp").unwrap();
         let to = words.iter().skip_while(|w| **w != "--to").nth(1).copied().unwrap_or("21.12").to_owned();
         let lab = Lab { dir, to };
-        let out = lab.lab(&[&["up"], words, &["--rate", "3000"]].concat());
+        let pace: &[&str] = if words.contains(&"--rate") { &[] } else { &["--rate", "3000"] };
+        let out = lab.lab(&[&["up"], words, pace].concat());
         assert!(out.status.success(), "stx-lab up: {}", text(&out));
         Some(lab)
     }
 
     /// stx-lab, for this lab.
     pub fn lab(&self, args: &[&str]) -> Output {
-        Command::new(lab_program()).args(args).env("STX_LAB_DIR", self.dir.path().join("l")).output().unwrap()
+        self.commands()().args(args).output().unwrap()
+    }
+
+    /// Makes commands of stx-lab for this lab.
+    pub fn commands(&self) -> impl Fn() -> Command + Send + Sync + 'static {
+        let dir = self.dir.path().join("l");
+        move || {
+            let mut command = Command::new(lab_program());
+            command.env("STX_LAB_DIR", &dir);
+            command
+        }
     }
 
     /// stx-upgrade with the lab as its inventory and a state folder of its own.
