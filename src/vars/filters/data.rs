@@ -22,7 +22,7 @@ pub(super) const ALL: &[Filter] = &[
     Filter { names: &["ansible._protomatter.finalize"], params: &[], takes_missing: false, run: |cx, v, _| { let v = cx.value(&v)?; Ok(Val::of(&v)) }, doc: "The value as a task gets it." },
     Filter { names: &["type_debug"], params: &[], takes_missing: true, run: |_, v, _| Ok(v.kind().into()), doc: "Python's name of its type." },
     Filter { names: &["mandatory"], params: &["msg"], takes_missing: true, run: mandatory, doc: "An error where it is undefined, with a message of one's own." },
-    Filter { names: &["ternary"], params: &["true_val", "false_val", "none_val"], takes_missing: false, run: ternary, doc: "One value or another, as it is true or not." },
+    Filter { names: &["ternary"], params: &["true_val", "false_val", "none_val"], takes_missing: true, run: ternary, doc: "One value or another, as it is true or not." },
     Filter { names: &["quote"], params: &[], takes_missing: false, run: quote, doc: "As one word for a shell." },
 ];
 

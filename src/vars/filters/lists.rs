@@ -78,22 +78,33 @@ fn merging(cx: &mut Cx<'_>, b: &Bound) -> Res<(bool, Merge)> {
 }
 
 fn combine(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
-    only(&b, &["recursive", "list_merge"])?;
+    if let Some((n, _)) = b.named.iter().find(|(n, _)| !matches!(&**n, "recursive" | "list_merge")) {
+        return fail(format!("'recursive' and 'list_merge' are the only valid keyword arguments, not '{n}'"));
+    }
     let (recursive, lists) = merging(cx, &b)?;
-    // Lists of dictionaries count as their dictionaries.
+    // A list of dictionaries counts as its dictionaries, and null as nothing.
     let mut dicts = Vec::new();
-    let mut queue: Vec<Val> = std::iter::once(v).chain(b.rest).rev().collect();
-    while let Some(v) = queue.pop() {
+    for v in std::iter::once(v).chain(b.rest) {
         match cx.settle(&v)? {
-            l @ (Val::List(_) | Val::Tuple(_)) => queue.extend(cx.items(&l)?.into_iter().rev()),
-            Val::Missing(m) => return Err(m.fail()),
+            l @ (Val::List(_) | Val::Tuple(_)) => {
+                for item in cx.items(&l)? {
+                    dicts.push(cx.settle(&item)?);
+                }
+            }
             v => dicts.push(v),
         }
+    }
+    dicts.retain(|d| !d.is_null() && !matches!(d.as_str(), Some("None" | "null")));
+    if let Some(Val::Missing(m)) = dicts.iter().find(|d| matches!(d, Val::Missing(_))) {
+        return Err(m.fail());
+    }
+    if dicts.len() == 1 {
+        return Ok(dicts.remove(0));
     }
     let mut result = Map::new();
     for d in dicts {
         if !matches!(d, Val::Dict(_) | Val::Object(_)) {
-            return fail(format!("combine needs dictionaries, not {}", d.described()));
+            return fail(format!("failed to combine variables, expected dicts but got {}", d.described()));
         }
         let new = cx.map(&d)?;
         result = merge(cx, result, new, recursive, lists)?;
@@ -165,6 +176,9 @@ fn items_to_dict(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
     }
     let mut out = Map::new();
     for item in cx.items(&v)? {
+        if !matches!(item, Val::Dict(_) | Val::Object(_)) {
+            return fail(format!("items2dict requires a list of dictionaries, not with {} in it", item.described()));
+        }
         let (k, val) = (cx.find(&item, &Val::str(&key))?, cx.find(&item, &Val::str(&value))?);
         let (Some(k), Some(val)) = (k, val) else {
             return fail(format!(
@@ -443,7 +457,7 @@ fn subelements(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
             v = match cx.find(&v, &Val::str(step))? {
                 Some(v) => v,
                 None if skip => continue 'items,
-                None => return fail(format!("could not find the key '{step}' in an item")),
+                None => return fail(format!("could not find '{step}' key in iterated item {}", cx.text(&v)?)),
             };
         }
         if !matches!(v, Val::List(_)) {
@@ -475,23 +489,26 @@ fn rekey(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
     let key = cx.text(key)?;
     let duplicates = b.text(cx, 1, "error")?;
     if !matches!(duplicates.as_str(), "error" | "overwrite") {
-        return fail("'duplicates' must be error or overwrite");
+        return fail(format!(
+            "duplicates parameter to rekey_on_member has unknown value '{duplicates}'; it is error or overwrite"
+        ));
     }
     let items = match &v {
         Val::Dict(_) => cx.pairs(&v)?.into_iter().map(|(_, v)| v).collect(),
-        other => cx.items(other)?,
+        list @ (Val::List(_) | Val::Tuple(_)) => cx.items(list)?,
+        other => return fail(format!("Type is not a valid list, set, or dict, but {}", other.described())),
     };
     let mut out = Map::new();
     for item in items {
         if !matches!(item, Val::Dict(_)) {
-            return fail(format!("rekey_on_member needs dictionaries, not {}", item.described()));
+            return fail(format!("List item is not a valid dict, but {}", item.described()));
         }
         let Some(k) = cx.find(&item, &Val::str(&key))? else {
-            return fail(format!("the key '{key}' was not found in an item"));
+            return fail(format!("Key '{key}' was not found in an item"));
         };
         let k = cx.key(&k)?;
         if out.insert(k.clone(), item).is_some() && duplicates == "error" {
-            return fail(format!("the key '{k}' is not unique"));
+            return fail(format!("Key '{k}' is not unique, cannot convert to dict"));
         }
     }
     Ok(Val::dict(out))

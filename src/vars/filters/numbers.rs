@@ -11,7 +11,7 @@ use super::super::jinja::val::{Bound, Res, Val};
 #[rustfmt::skip]
 pub(super) const ALL: &[Filter] = &[
     Filter { names: &["log"], params: &["base"], takes_missing: false, run: log, doc: "The logarithm, natural or to a base." },
-    Filter { names: &["pow"], params: &["y"], takes_missing: false, run: |_, v, b| Ok(Val::Float(number(&v)?.powf(number(b.need(0, "the filter 'pow'", "y")?)?))), doc: "A power." },
+    Filter { names: &["pow"], params: &["y"], takes_missing: false, run: pow, doc: "A power." },
     Filter { names: &["root"], params: &["base"], takes_missing: false, run: root, doc: "The square root, or another." },
     Filter { names: &["human_readable"], params: &["isbits", "unit"], takes_missing: false, run: human_readable, doc: "A size for people: `1.00 KB`." },
     Filter { names: &["human_to_bytes"], params: &["default_unit", "isbits"], takes_missing: false, run: human_to_bytes, doc: "A size written for people as a number." },
@@ -21,20 +21,25 @@ pub(super) const ALL: &[Filter] = &[
     Filter { names: &["shuffle"], params: &["seed"], takes_missing: false, run: shuffle, doc: "In random order; `seed` repeats it." },
 ];
 
-fn number(v: &Val) -> Res<f64> {
+/// What `log`, `pow` and `root` work on; their words are Ansible's, which plays look for.
+fn number(v: &Val, filter: &str) -> Res<f64> {
     match v.as_number() {
         Some(x) => Ok(x),
-        None => fail(format!("a number is needed, not {}", v.described())),
+        None => fail(format!("{filter}() can only be used on numbers, not on {}", v.described())),
     }
 }
 
+fn pow(_: &mut Cx<'_>, v: Val, b: Bound) -> Res {
+    Ok(Val::Float(number(&v, "pow")?.powf(number(b.need(0, "the filter 'pow'", "y")?, "pow")?)))
+}
+
 fn log(_: &mut Cx<'_>, v: Val, b: Bound) -> Res {
-    let x = number(&v)?;
+    let x = number(&v, "log")?;
     if x <= 0.0 {
         return fail("math domain error: the logarithm needs a number above 0");
     }
     Ok(Val::Float(match b.some(0) {
-        Some(base) => match number(base)? {
+        Some(base) => match number(base, "log")? {
             10.0 => x.log10(),
             2.0 => x.log2(),
             base => x.ln() / base.ln(),
@@ -44,8 +49,8 @@ fn log(_: &mut Cx<'_>, v: Val, b: Bound) -> Res {
 }
 
 fn root(_: &mut Cx<'_>, v: Val, b: Bound) -> Res {
-    let x = number(&v)?;
-    let base = b.some(0).map(number).transpose()?.unwrap_or(2.0);
+    let x = number(&v, "root")?;
+    let base = b.some(0).map(|n| number(n, "root")).transpose()?.unwrap_or(2.0);
     if x < 0.0 {
         return fail("math domain error: the root of a negative number");
     }
@@ -70,7 +75,7 @@ fn human_readable(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
         b.some(1).map(|u| cx.text(u)).transpose()?.and_then(|u| u.chars().next()).map(|c| c.to_ascii_uppercase());
     let size = match super::jinja::to_float(cx, &v)? {
         Some(x) => x,
-        None => return fail(format!("human_readable() can't interpret the following string: {}", cx.text(&v)?)),
+        None => return fail(format!("human_readable() failed on bad input: {}", cx.text(&v)?)),
     };
     let base = if bits { "bits" } else { "Bytes" };
     let (mut suffix, mut limit) = (base.to_owned(), 1.0);
@@ -176,6 +181,9 @@ fn random(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
             Ok(Val::Int(start + chance.below(n as u64) as i64 * step))
         };
     }
+    if !matches!(v, Val::List(_) | Val::Tuple(_) | Val::Str(_)) {
+        return fail(format!("random can only be used on sequences and integers, not on {}", v.described()));
+    }
     let items = cx.items(&v)?;
     match items.len() {
         0 => fail("random needs a list that is not empty"),
@@ -185,7 +193,8 @@ fn random(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
 
 fn shuffle(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
     let mut chance = chance(cx, b.some(0))?;
-    let mut items = cx.items(&v)?;
+    // What has no items stays as it is, as in Ansible.
+    let Ok(mut items) = cx.items(&v) else { return Ok(v) };
     for i in (1..items.len()).rev() {
         items.swap(i, chance.below(i as u64 + 1) as usize);
     }

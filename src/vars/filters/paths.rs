@@ -157,6 +157,9 @@ fn relative(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
 }
 
 fn common(cx: &mut Cx<'_>, v: Val, _: Bound) -> Res {
+    if !matches!(v, Val::List(_) | Val::Tuple(_)) {
+        return fail(format!("|commonpath expects sequence, not {}", v.described()));
+    }
     let mut paths = Vec::new();
     for p in cx.items(&v)? {
         paths.push(cx.text(&p)?);
@@ -180,7 +183,7 @@ fn join(cx: &mut Cx<'_>, v: Val, _: Bound) -> Res {
             let items = cx.items(&v)?;
             items.iter().map(|i| cx.text(i)).collect::<Res<_>>()?
         }
-        other => return fail(format!("path_join needs a string or a list, not {}", other.described())),
+        other => return fail(format!("|path_join expects string or sequence, not {}", other.described())),
     };
     let mut out = String::new();
     for part in parts {

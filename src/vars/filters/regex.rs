@@ -59,7 +59,7 @@ fn search(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
         let name = arg.strip_prefix("\\g<").and_then(|a| a.strip_suffix('>')).or_else(|| arg.strip_prefix('\\'));
         match name {
             Some(name) => groups.push(name.to_owned()),
-            None => return fail(format!("unknown argument '{arg}': a group is written '\\\\1' or '\\\\g<name>'")),
+            None => return fail(format!("Unknown argument '{arg}': a group is written '\\\\1' or '\\\\g<name>'")),
         }
     }
     let regex = patterns::compile(&pattern, flags, &text)?;
@@ -106,6 +106,7 @@ fn escape(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
                 text.chars().flat_map(|c| ("].[^$*\\".contains(c)).then_some('\\').into_iter().chain([c])).collect();
             Ok(escaped.into())
         }
-        other => fail(format!("the kind of regular expression '{other}' is not known; use python or posix_basic")),
+        "posix_extended" => fail("Regex type (posix_extended) not yet implemented; use python or posix_basic"),
+        other => fail(format!("Invalid regex type ({other}); use python or posix_basic")),
     }
 }

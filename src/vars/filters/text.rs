@@ -26,6 +26,9 @@ pub(super) const ALL: &[Filter] = &[
 
 fn split(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
     let Val::Str(text) = &v else { return fail(format!("split needs a string, not {}", v.described())) };
+    if let Some(odd) = b.some(0).filter(|s| s.as_str().is_none()) {
+        return fail(format!("the separator must be a string, not {}", odd.described()));
+    }
     let sep = b.some(0).map(|s| cx.text(s)).transpose()?;
     if sep.as_deref() == Some("") {
         return fail("empty separator");
@@ -44,7 +47,7 @@ fn comment(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
         "c" => ("// ", "", ""),
         "cblock" => (" * ", "/*", " */"),
         "xml" => (" - ", "<!--", "-->"),
-        other => return fail(format!("unknown style of comment '{other}'; known are plain, erlang, c, cblock, xml")),
+        other => return fail(format!("Invalid style '{other}'; known are plain, erlang, c, cblock, xml")),
     };
     let newline = b.text(cx, 1, "\n")?;
     let beginning = b.text(cx, 2, beginning)?;
@@ -60,15 +63,15 @@ fn comment(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
     if !beginning.is_empty() {
         out.push_str(&format!("{beginning}{newline}"));
     }
-    if !prefix.is_empty() {
-        out.push_str(&format!("{}{newline}", prefix.replace('\n', &newline)).repeat(before));
+    if prefix == newline {
+        out.push_str(&newline.repeat(before));
+    } else if !prefix.is_empty() {
+        out.push_str(&format!("{prefix}{newline}").repeat(before));
     }
-    let body = format!("{decoration}{}", text.replace('\n', &format!("{newline}{decoration}")));
+    let body = format!("{decoration}{}", text.replace(&newline, &format!("{newline}{decoration}")));
     let body = body.replace(&format!("{decoration}{newline}"), &format!("{}{newline}", decoration.trim_end()));
     out.push_str(&body);
-    if !postfix.is_empty() {
-        out.push_str(&format!("{newline}{}", postfix.replace('\n', &newline)).repeat(after));
-    }
+    out.push_str(&format!("{newline}{postfix}").repeat(after));
     if !end.is_empty() {
         out.push_str(&format!("{newline}{end}"));
     }
@@ -88,9 +91,7 @@ fn digest(cx: &mut Cx<'_>, v: &Val, kind: &str) -> Res {
         "sha384" => hex_of::<Sha384>(&text),
         "sha512" => hex_of::<Sha512>(&text),
         other => {
-            return fail(format!(
-                "the digest '{other}' is not supported; known are md5, sha1, sha224, sha256, sha384, sha512"
-            ));
+            return fail(format!("unsupported hash type {other}; known are md5, sha1, sha224, sha256, sha384, sha512"));
         }
     }))
 }
@@ -118,7 +119,10 @@ fn password_hash(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
     let kind = b.text(cx, 0, "sha512")?;
     let rounds = b.int(3, "rounds")?;
     let salt = b.some(1).map(|s| cx.text(s)).transpose()?;
-    let size = b.int(2, "salt_size")?.and_then(|n| usize::try_from(n).ok());
+    let size = b
+        .int(2, "salt_size")
+        .or_else(|e| fail(format!("salt_size must be an integer: {}", e.message)))?
+        .and_then(|n| usize::try_from(n).ok());
     hash_password(password, &kind, salt.as_deref(), size, rounds, b.some(4).and_then(Val::as_str)).map(Val::from)
 }
 
@@ -140,7 +144,7 @@ pub(in crate::vars) fn hash_password(
         None => random_letters(if blowfish { 22 } else { size.unwrap_or(16).clamp(1, 16) }, SALT)?,
     };
     if salt.is_empty() || salt.bytes().any(|c| !SALT.contains(&c)) {
-        return fail("a salt may hold letters, digits, '.' and '/' only");
+        return fail("Could not hash the secret: a salt may hold letters, digits, '.' and '/' only");
     }
     let wrong = |e: String| TemplateError::new(TemplateErrorKind::Other, e);
     if blowfish {
@@ -150,7 +154,9 @@ pub(in crate::vars) fn hash_password(
         "sha512" | "sha512_crypt" => ("6", 656_000),
         "sha256" | "sha256_crypt" => ("5", 535_000),
         other => {
-            return fail(format!("the password hash '{other}' is not supported; known are sha512, sha256, blowfish"));
+            return fail(format!(
+                "{other} is not in the list of supported passlib algorithms: sha512, sha256, blowfish"
+            ));
         }
     };
     if salt.len() > 16 {
@@ -158,7 +164,7 @@ pub(in crate::vars) fn hash_password(
     }
     let rounds = rounds.unwrap_or(default);
     let Some(n) = u32::try_from(rounds).ok().filter(|n| (1000..=999_999_999).contains(n)) else {
-        return fail("'rounds' must be between 1000 and 999999999");
+        return fail("Could not hash the secret: 'rounds' must be between 1000 and 999999999");
     };
     let params = sha_crypt::Params::new(n).map_err(|e| wrong(e.to_string()))?;
     let body = if prefix == "6" {
@@ -246,7 +252,7 @@ fn bcrypt_hash(password: &str, salt: &str, rounds: i64, ident: &str) -> Res<Stri
         other => return fail(format!("the bcrypt variant '{other}' is not supported; known are 2a, 2b, 2y")),
     };
     let Some(cost) = u32::try_from(rounds).ok().filter(|c| (4..=31).contains(c)) else {
-        return fail("'rounds' must be between 4 and 31 for blowfish");
+        return fail("Could not hash the secret: 'rounds' must be between 4 and 31 for blowfish");
     };
     match bcrypt::hash_with_salt(password, cost, bits.to_be_bytes()) {
         Ok(parts) => Ok(parts.format_for_version(version)),

@@ -1,6 +1,7 @@
 //! The lookups, a file for each family. They run on the control node, through [`super::template::Control`].
 
 mod files;
+mod keyed;
 mod values;
 mod web;
 
@@ -9,7 +10,7 @@ use super::jinja::eval::Cx;
 use super::jinja::tree::Lookup;
 use super::jinja::val::{Args, Res, Val};
 
-const FAMILIES: &[&[Lookup]] = &[values::ALL, files::ALL, web::ALL];
+const FAMILIES: &[&[Lookup]] = &[values::ALL, files::ALL, keyed::ALL, web::ALL];
 
 /// A lookup by its short or full name.
 pub(super) fn find(name: &str) -> Option<&'static Lookup> {

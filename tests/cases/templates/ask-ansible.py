@@ -3,7 +3,7 @@
 
 A case file is a list of groups: `vars`, then `cases`, each with a `template`, `condition` or `expression`. For each the
 answer is stored as `gives: VALUE`, or `fails: undefined` / `fails: error`. A case that says `ours:` is a deviation on
-purpose and is left alone.
+purpose and is left alone. `says:` is a part of our message; where Ansible's does not have it too, that is told.
 Needs: pip install 'ansible-core==2.19.*' netaddr jmespath passlib
 """
 import os, sys
@@ -84,6 +84,8 @@ for path in sys.argv[1:]:
                 case["gives"] = plain(result)
             except Exception as e:
                 case["fails"] = "undefined" if undefined(e) else "error"
+                if case.get("says", "") not in str(e):
+                    print(f"{path}: {case['says']!r} is not in {str(e)!r}")
     with open(path, "w") as out:
         out.write(head)
         yaml.dump(groups, out, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=1000)
