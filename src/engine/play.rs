@@ -318,10 +318,11 @@ impl PlayState {
             let scope = TaskScope::new(run, self, host, task);
             let said = execute::keyword(&run.templar, &task.common, |c| c.throttle.as_ref(), &scope);
             let refused = |why: String| Halt::Refused(format!("{}: {why}", written.span.place()));
-            if let Some(value) = said.map_err(|e| refused(e.to_string()))?.filter(|v| !v.is_null()) {
-                // Ansible's words: scripts look for them.
-                let why = "Failed to convert the throttle value to an integer: invalid literal for int";
-                throttle = execute::number_of(&value).ok_or_else(|| refused(format!("{why}: '{value}'")))?;
+            // Ansible's words: scripts look for them.
+            let why = "Failed to convert the throttle value to an integer";
+            if let Some(value) = said.map_err(|e| refused(format!("{why}: {}", e.message)))?.filter(|v| !v.is_null()) {
+                let number = execute::number_of(&value);
+                throttle = number.ok_or_else(|| refused(format!("{why}: invalid literal for int: '{value}'")))?;
             }
         }
         let width = if throttle >= 1.0 { (throttle as usize).min(run.options.forks) } else { run.options.forks };

@@ -179,7 +179,7 @@ impl Compiler {
         brought.roles.push(plan.clone());
         let trail = inner.trail.below(&role.name, &mut siblings);
         let own = Inherit { trail, ..inner.clone() };
-        if let Some(spec) = self.argument_check(&role.name, &role.meta.argument_specs, options, reference, &own) {
+        if let Some(spec) = self.argument_check(&plan, &role.meta.argument_specs, options, reference, &own) {
             nodes.push(spec);
         }
         nodes.extend(self.tasks(role.tasks, &own, brought, mistakes));
@@ -193,7 +193,7 @@ impl Compiler {
     /// The task that checks a role's parameters against `meta/argument_specs.yml`, as Ansible inserts it.
     fn argument_check(
         &self,
-        role: &str,
+        role: &RolePlan,
         specs: &indexmap::IndexMap<String, Value>,
         options: &RoleOptions,
         reference: &RoleRef,
@@ -208,7 +208,12 @@ impl Compiler {
         let arguments = spec.get("options").cloned().unwrap_or_else(|| Value::dict(Dict::new()));
         let args = crate::dict! {
             "argument_spec" => arguments,
-            "validate_args_context" => Value::dict(crate::dict! {"argument_spec_name" => entry, "name" => role, "type" => "role"}),
+            "validate_args_context" => Value::dict(crate::dict! {
+                "argument_spec_name" => entry,
+                "name" => role.name.as_str(),
+                "path" => role.dir.display().to_string(),
+                "type" => "role",
+            }),
         };
         let name = format!("Validating arguments against arg spec '{entry}'{about}");
         let mut task = implicit(&name, "validate_argument_spec", args, &reference.span);
