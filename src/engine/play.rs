@@ -45,6 +45,8 @@ pub struct PlayState {
     /// A task ended the play, or this batch of it; that is no failure.
     left: AtomicBool,
     play_ended: AtomicBool,
+    /// How many hosts may be at a task with `throttle`, also where each comes to it on its own.
+    throttles: Mutex<HashMap<String, Arc<Semaphore>>>,
     inner: Mutex<IndexMap<String, HostState>>,
 }
 
@@ -99,6 +101,7 @@ impl PlayState {
             seen,
             left: AtomicBool::new(false),
             play_ended: AtomicBool::new(false),
+            throttles: Mutex::default(),
             inner: Mutex::new(states),
         }
     }
@@ -326,7 +329,10 @@ impl PlayState {
             }
         }
         let width = if throttle >= 1.0 { (throttle as usize).min(run.options.forks) } else { run.options.forks };
-        let gate = Arc::new(Semaphore::new(width.max(1)));
+        let gate = match throttle >= 1.0 {
+            true => self.throttle(&task.id, width),
+            false => Arc::new(Semaphore::new(width.max(1))),
+        };
         let mut running = FuturesUnordered::new();
         for (host, visit) in hosts.iter().zip(visits) {
             let gate = gate.clone();
@@ -352,6 +358,11 @@ impl PlayState {
                 Ok(ended)
             }
         }
+    }
+
+    fn throttle(&self, task: &str, width: usize) -> Arc<Semaphore> {
+        let mut throttles = self.throttles.lock().unwrap_or_else(PoisonError::into_inner);
+        throttles.entry(task.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(width.max(1)))).clone()
     }
 
     /// Moves every host on by what came of the task. True if the play is over for all.

@@ -159,6 +159,17 @@ impl fmt::Display for Value {
 }
 
 impl Value {
+    /// The same as a text of its own.
+    pub fn python_repr(&self) -> String {
+        struct Repr<'v>(&'v Value);
+        impl fmt::Display for Repr<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.repr(f)
+            }
+        }
+        Repr(self).to_string()
+    }
+
     /// How Python's `repr()` prints it (`None`, `True`, `'text'`).
     fn repr(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

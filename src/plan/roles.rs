@@ -206,11 +206,13 @@ impl Compiler {
         let spec = specs.get(entry)?;
         let about = spec.get("short_description").and_then(Value::as_str).map_or(String::new(), |d| format!(" - {d}"));
         let arguments = spec.get("options").cloned().unwrap_or_else(|| Value::dict(Dict::new()));
+        // Without its collection, or the folders that it was named by.
+        let short = role.dir.file_name().map_or(role.name.clone(), |n| n.to_string_lossy().into_owned());
         let args = crate::dict! {
             "argument_spec" => arguments,
             "validate_args_context" => Value::dict(crate::dict! {
                 "argument_spec_name" => entry,
-                "name" => role.name.as_str(),
+                "name" => short,
                 "path" => role.dir.display().to_string(),
                 "type" => "role",
             }),

@@ -15,3 +15,5 @@ mod patterns;
 pub mod template;
 pub mod tests;
 mod versions;
+
+pub use filters::bytes_of;

@@ -15,6 +15,8 @@ mod yaml;
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
+pub use numbers::bytes_of;
+
 pub(super) use data::truth_of;
 pub(super) use paths::{expand_user, files_like, url_parts};
 pub(super) use text::{hash_password, random_letters, shell_words};

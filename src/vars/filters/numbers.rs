@@ -93,37 +93,46 @@ fn human_to_bytes(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
     let text = cx.text(&v)?;
     let default = b.some(0).map(|u| cx.text(u)).transpose()?;
     let bits = b.flag(cx, 1, false)?;
-    let wrong = |why: &str| fail(format!("human_to_bytes() can't interpret the following string: {text}{why}"));
+    match size_of(&text, default.as_deref().unwrap_or_default(), bits) {
+        Ok(n) => Ok(Val::Int(n)),
+        Err(why) => fail(format!("human_to_bytes() can't interpret the following string: {text}{why}")),
+    }
+}
+
+/// A size written for people (`1.5 MB`, or `1.5 Mb` if bits are meant) as a number.
+pub fn bytes_of(text: &str, bits: bool) -> Result<i64, String> {
+    size_of(text, "", bits)
+}
+
+fn size_of(text: &str, default: &str, bits: bool) -> Result<i64, String> {
     let t = text.trim();
     let end = t.find(|c: char| !c.is_ascii_digit() && c != '.' && c != '-').unwrap_or(t.len());
-    let Ok(n) = t[..end].parse::<f64>() else { return wrong("") };
+    let n: f64 = t[..end].parse().map_err(|_| String::new())?;
     if n < 0.0 {
-        return wrong("");
+        return Err(String::new());
     }
     let written = t[end..].trim();
-    let unit = if written.is_empty() { default.unwrap_or_default() } else { written.to_owned() };
-    let Some(letter) = unit.chars().next() else { return Ok(Val::Int(n.round_ties_even() as i64)) };
-    let Some((_, limit)) = UNITS.iter().find(|(l, _)| *l == letter.to_ascii_uppercase()) else {
-        return wrong("; the suffix must be one of Y, Z, E, P, T, G, M, K, B");
+    let unit = if written.is_empty() { default } else { written };
+    let Some(letter) = unit.chars().next().map(|c| c.to_ascii_uppercase()) else {
+        return Ok(n.round_ties_even() as i64);
+    };
+    let Some((_, limit)) = UNITS.iter().find(|(l, _)| *l == letter) else {
+        return Err("; the suffix must be one of Y, Z, E, P, T, G, M, K, B".into());
     };
     // The small b means bits, the large one bytes; the long name may be written in any way.
     let (short, class) = if bits { ('b', "bit") } else { ('B', "byte") };
-    let long = match letter.to_ascii_uppercase() {
-        'B' => class.to_owned(),
+    const NAMES: [&str; 8] = ["kilo", "mega", "giga", "tera", "peta", "exa", "zeta", "yotta"];
+    let (long, exact) = match letter {
+        'B' => (class.to_owned(), short.to_string()),
         c => {
-            const NAMES: [&str; 8] = ["kilo", "mega", "giga", "tera", "peta", "exa", "zeta", "yotta"];
             let name = NAMES.iter().find(|n| n.starts_with(c.to_ascii_lowercase())).unwrap_or(&"");
-            format!("{name}{class}")
+            (format!("{name}{class}"), format!("{c}{short}"))
         }
     };
-    let exact = match letter.to_ascii_uppercase() {
-        'B' => short.to_string(),
-        c => format!("{c}{short}"),
-    };
     if unit.chars().count() > 1 && unit.to_lowercase() != long && unit != exact {
-        return wrong(&format!("; '{unit}' is not a unit of {class}s (write {exact} or {long})"));
+        return Err(format!("; '{unit}' is not a unit of {class}s (write {exact} or {long})"));
     }
-    Ok(Val::Int((n * limit).round_ties_even() as i64))
+    Ok((n * limit).round_ties_even() as i64)
 }
 
 fn strftime(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
