@@ -24,7 +24,7 @@ fn troubles_before_the_wipe() {
     ordeal.set("kube-record-stale");
     ordeal.set("cert-expires-soon");
     ordeal.fails(&[
-        "3 of 9 checks failed: Kubernetes upgrade, patches, certificates",
+        "3 of 10 checks failed: Kubernetes upgrade, patches, certificates",
         "system kube-upgrade-delete",
         "sudo sw-patch host-install controller-0",
         "system certificate-install",
@@ -34,7 +34,7 @@ fn troubles_before_the_wipe() {
     ordeal.clear();
 
     ordeal.set("disk-full mount=/opt/platform-backup");
-    ordeal.fails(&["1 of 9 checks failed: disk space", "/opt/platform-backup has", "system controllerfs-modify"]);
+    ordeal.fails(&["1 of 10 checks failed: disk space", "/opt/platform-backup has", "system controllerfs-modify"]);
     ordeal.clear();
 
     ordeal.set("load-signature-bad");

@@ -118,7 +118,7 @@ fn a_ceph_backend_is_refused() {
     touch();
     let out = lab.play(&["--yes"]);
     assert_eq!(out.status.code(), Some(2), "{}", text(&out));
-    assert!(text(&out).contains("1 of 9 checks failed: Ceph"), "{}", text(&out));
+    assert!(text(&out).contains("1 of 10 checks failed: Ceph"), "{}", text(&out));
     assert!(lab.changes().is_empty(), "{:?}", lab.changes());
 }
 

@@ -171,7 +171,10 @@ impl Recorder {
             outcome.data.insert("_ignored".into(), true.into());
         }
         let answer = Answer { outcome, consequences: finished.consequences.clone(), notified: finished.notify.clone() };
-        let looked = step.kind.only_looks() && !finished.outcome.changed && finished.notify.is_empty();
+        // A task that always runs in check mode changes nothing, whatever it would have changed.
+        let previewed = step.common.check_mode.as_ref().is_some_and(|written| written.value == Value::Bool(true));
+        let looked = previewed || (step.kind.only_looks() && !finished.outcome.changed);
+        let looked = looked && finished.notify.is_empty();
         let mut record = FinishedRecord::new(key, attempt, &step.fingerprint, now(), answer).shown(shown);
         record.looked = looked;
         self.note(Body::Finished(Box::new(record)));

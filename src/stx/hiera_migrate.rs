@@ -28,6 +28,9 @@ crate::arguments! {
         source []: Option<PathBuf>,
         /// Directory of the new hieradata; by default of `to_release` below /opt/platform/puppet.
         dest []: Option<PathBuf>,
+        /// Directory of the hieradata that the running configuration was made from: what it has and the old hieradata lacks is
+        /// lost, and told.
+        applied []: Option<PathBuf>,
         /// The rules, in their order: see the role `hiera`. Expressions are written without braces.
         rules []: Vec<Value>,
         /// Keys that must be there afterwards: a mapping of file to keys.
@@ -79,7 +82,15 @@ impl Module for HieraMigrate {
             expressions: &Jinja::new(),
             secret: &mut secret,
         };
-        let new = migrate(&old, &rules, &mut around).map_err(|wrong| refused(&args, &wrong))?;
+        let lost = match &args.applied {
+            Some(dir) => lost(&old, dir, host.as_look())?,
+            None => Vec::new(),
+        };
+        let new = match migrate(&old, &rules, &mut around) {
+            Ok(new) if lost.is_empty() => new,
+            Ok(_) => return Err(refused(&args, &lost)),
+            Err(wrong) => return Err(refused(&args, &[lost, wrong].concat())),
+        };
         write(host, &source, &dest, &old, &kept, &new, &modes)
     }
 }
@@ -87,16 +98,42 @@ impl Module for HieraMigrate {
 /// What keeps the migration from being done, all of it.
 fn refused(args: &Args, wrong: &[String]) -> Failure {
     let advice =
-        Advice::failed(format!("the hieradata cannot be migrated to {}: {} mistakes", args.to_release, wrong.len()));
+        Advice::failed(format!("the hieradata cannot be migrated to {}: {}", args.to_release, first_of(wrong)));
     let advice = wrong.iter().fold(advice, |a, why| a.cause(why.clone()));
     advice
         .safe("yes: nothing was written")
         .next(format!(
-            "add or correct the rules in roles/hiera/vars/{}-{}.yml, then run again",
+            "put the hieradata right, or the rules in roles/hiera/vars/{}-{}.yml, then run again",
             args.from_release, args.to_release
         ))
         .with("mistakes", wrong.iter().map(String::as_str).collect::<Value>())
         .into()
+}
+
+/// The first mistakes in a line.
+fn first_of(wrong: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let more = wrong.len().saturating_sub(SHOWN);
+    let shown = wrong[..wrong.len().min(SHOWN)].join("; ");
+    if more > 0 { format!("{shown}; and {more} more") } else { shown }
+}
+
+/// The keys that the running configuration was made from and the old hieradata has no more.
+fn lost(old: &Files, applied: &Path, host: &mut dyn Look) -> Result<Vec<String>, Failure> {
+    let mut lost = Vec::new();
+    for (name, file) in old {
+        let path = applied.join(format!("{name}.yaml"));
+        let text = match host.read(&path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(HostError::NotFound(_)) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        // A damaged copy proves nothing.
+        let Ok(copy) = Hieradata::parse(name, &text) else { continue };
+        let gone = copy.keys().filter(|key| file.get(key).is_none());
+        lost.extend(gone.map(|key| format!("{name}.yaml lacks `{key}`, which {} has", path.display())));
+    }
+    Ok(lost)
 }
 
 /// The files of a directory with their modes. The old ones must all be there and readable, each mistake told.

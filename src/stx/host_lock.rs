@@ -1,12 +1,13 @@
 //! `stx_host_lock`: a host locked or unlocked, waited for until the platform agrees.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::action::host::{Act, Effect, HostError, Look};
 use crate::action::module::{Failure, Module, Recovery};
 use crate::action::wait::{Sight, Wait, WaitError};
 use crate::dict;
+use crate::model::event;
 use crate::model::outcome::Outcome;
 
 use super::advice::Advice;
@@ -151,29 +152,51 @@ fn act(args: &Args, system: &System, host: &mut dyn Act) -> Result<(), Failure> 
     // An application that is being applied refuses an unlock for a while.
     let budget = Duration::from_secs(900);
     let mut refused: Option<String> = None;
-    let start = std::time::Instant::now();
+    let mut tries = 0;
+    let start = Instant::now();
     loop {
         match platform::tell(host, &[command, &args.host], None, &effects) {
             Ok(_) => return Ok(()),
             Err(No::Refused(why)) if why.contains("Avoiding") => return Ok(()),
             Err(No::Refused(why)) if why.contains("Please try again later") && start.elapsed() < budget => {
-                host.heartbeat(&crate::model::event::Wait {
-                    reason: format!("{command} {} to be accepted", args.host),
-                    elapsed: start.elapsed().as_millis() as u64,
-                    usual: None,
-                    budget: budget.as_millis() as u64,
-                    seen: why.clone(),
-                })?;
+                waiting(args, command, start, budget, why.clone(), host)?;
                 refused = Some(why);
                 host.sleep(Duration::from_secs(10))?;
             }
             Err(No::Refused(why)) => return Err(rejected(args, why)),
             // A host that unlocks itself may go down with the answer on its way; the wait will see.
             Err(No::Away(_)) if args.state == State::Unlocked && refused.is_none() => return Ok(()),
+            // The platform's own orchestration did not answer it; whether the host is being locked all the same shows.
+            Err(No::Away(why)) if tries < RETRIES => {
+                tries += 1;
+                waiting(args, command, start, budget, why, host)?;
+                host.sleep(Duration::from_secs(5))?;
+                let now = platform::patiently(host.as_look(), |host| platform::host(host, &args.host))?;
+                if now.task == Task::Locking || now.administrative == Administrative::Locked {
+                    return Ok(());
+                }
+            }
             Err(other) => return Err(other.into()),
         }
     }
 }
+
+/// Tells that the command is sent again soon.
+fn waiting(
+    args: &Args,
+    command: &str,
+    start: Instant,
+    budget: Duration,
+    seen: String,
+    host: &mut dyn Act,
+) -> Result<(), Failure> {
+    let reason = format!("{command} {} to be accepted", args.host);
+    let (elapsed, budget) = (start.elapsed().as_millis() as u64, budget.as_millis() as u64);
+    Ok(host.heartbeat(&event::Wait { reason, elapsed, usual: None, budget, seen })?)
+}
+
+/// How often a lock that was not answered is asked for again.
+const RETRIES: u32 = 3;
 
 fn rejected(args: &Args, why: String) -> Failure {
     let next = if why.contains("Not patch current") {

@@ -46,6 +46,7 @@ impl Action for WaitForConnection {
             budget: Duration::from_secs(args.timeout),
             one_try: Some(Duration::from_secs(args.connect_timeout)),
             most: Duration::from_secs(args.sleep.max(1)),
+            release: None,
             advice: &[],
         };
         wait.for_host(ctx, false, |_| true).await?;
@@ -112,6 +113,7 @@ impl Action for Reboot {
             budget,
             one_try: args.connect_timeout.map(Duration::from_secs),
             most: Duration::from_secs(5),
+            release: None,
             advice: &[],
         };
         let boot_id = wait.for_host(ctx, false, |id| id != before).await?;
@@ -135,6 +137,8 @@ crate::arguments! {
         reason []: String = "the host is back, reinstalled",
         /// The boot id before it went, as `stx_facts` or an earlier step saw it; a host that still has it is not back yet.
         boot_id []: Option<String>,
+        /// The release that /etc/build.info must name: a host that merely rebooted is not back yet.
+        release []: Option<String>,
         /// Seconds it takes as a rule.
         usual []: u64 = 1500u64,
         /// Seconds until it is given up.
@@ -167,6 +171,7 @@ impl Action for StxReinstalled {
             budget: Duration::from_secs(args.timeout),
             one_try: None,
             most: Duration::from_secs(5),
+            release: args.release,
             advice: &[
                 ("Cause", "the installation has not ended or failed, or the host does not get its address back"),
                 (
@@ -201,11 +206,27 @@ struct Waiting {
     one_try: Option<Duration>,
     /// The longest pause between tries.
     most: Duration,
+    /// What must be installed there.
+    release: Option<String>,
     /// Headings and texts that go with a failure.
     advice: &'static [(&'static str, &'static str)],
 }
 
 impl Waiting {
+    /// Whether the wanted release is installed; else what is there instead.
+    async fn installed(&self, ctx: &mut dyn Context) -> Result<(), String> {
+        let Some(wanted) = &self.release else { return Ok(()) };
+        let said = ctx.raw("cat /etc/build.info").await.map_err(|e| e.to_string())?;
+        let text = said.data.get("stdout").map(Value::to_string).unwrap_or_default();
+        let found = text.lines().find_map(|l| l.trim().strip_prefix("SW_VERSION=")).map(|v| v.trim_matches('"'));
+        match found {
+            Some(found) if found == wanted => Ok(()),
+            Some(found) => Err(format!("it answers, with {found}")),
+            None if said.msg.is_empty() => Err("it answers, and names no release".into()),
+            None => Err(said.msg),
+        }
+    }
+
     /// Tries to connect until the boot id found is the wanted one.
     async fn for_host(
         &self,
@@ -223,7 +244,10 @@ impl Waiting {
                 }),
             };
             let seen = match tried {
-                Ok(id) if wanted(&id) => return Ok(id),
+                Ok(id) if wanted(&id) => match self.installed(ctx).await {
+                    Ok(()) => return Ok(id),
+                    Err(instead) => instead,
+                },
                 Ok(_) => "the host still runs as before".to_owned(),
                 Err(failure) => failure.to_string(),
             };

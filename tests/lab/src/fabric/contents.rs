@@ -125,6 +125,8 @@ fn platform(root: &Path, system: &System) -> Result<()> {
     let hiera = platform.join("puppet").join(release).join("hieradata");
     for at in 0..system.hosts.len() {
         for (name, mode, text) in super::data::hieradata(system, &system.hosts[at].hostname) {
+            // What the last manifest was applied from.
+            put(&root.join("etc/puppet/cache/hieradata").join(&name), &text, mode, ROOT)?;
             put(&hiera.join(name), text, mode, ROOT)?;
         }
     }
