@@ -139,7 +139,7 @@ pub struct Index {
     pub has_system: bool,
     /// Directory of the exports: the one that holds `postgres/` or `etcd-snapshot/`.
     pub exports: Option<String>,
-    /// Small files that later steps want to see: hieradata and platform flags, by path in the archive.
+    /// Small files that later steps want to see: hieradata, platform flags, manifests of images, by path in the archive.
     pub small: BTreeMap<String, Vec<u8>>,
 }
 
@@ -280,7 +280,10 @@ fn check_kind<R: Read>(entry: &tar::Entry<R>, name: &str) -> Result<(), Stop> {
 }
 
 fn wanted(name: &str) -> bool {
-    (name.starts_with("opt/platform/puppet/") && name.ends_with(".yaml")) || name.starts_with("etc/platform/")
+    (name.starts_with("opt/platform/puppet/") && name.ends_with(".yaml"))
+        || name.starts_with("etc/platform/")
+        || name == "registry/index.json"
+        || name.starts_with("registry/blobs/")
 }
 
 /// Releases from the metadata: JSON with an `upgrade` object.

@@ -10,6 +10,7 @@ use crate::model::value::Value;
 
 use super::advice::Advice;
 use super::archive::{self, Bad, Found, Index, Supposed};
+use super::images;
 use super::platform::{CEPH_CONFIGURED, CONFIGURED};
 
 crate::choices! {
@@ -96,9 +97,26 @@ impl Module for ArchiveCheck {
             compare(&args, index.from.as_deref(), index.to.as_deref(), of_system, Some(&index.sha256))?;
         } else {
             compare(&args, None, None, true, Some(&index.sha256))?;
+            images_whole(&index)?;
         }
         Ok(outcome(&index, &name, false))
     }
+}
+
+/// Refuses an archive of images that lacks parts of them.
+pub fn images_whole(index: &Index) -> Result<(), Failure> {
+    let lacking = images::lacking(index);
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    Err(Advice::failed(format!("{} does not hold all of its images: {}", index.path.display(), lacking.join("; ")))
+        .cause("the registry of the system lost them before its archive was made")
+        .safe("yes: nothing was changed")
+        .next(
+            "push these images to registry.local again, or remove them there; then `stx-upgrade play abort.yml`, and \
+             `stx-upgrade play upgrade.yml` makes a new archive",
+        )
+        .into())
 }
 
 /// An archive that lacks what a restore cannot do without.
@@ -132,7 +150,10 @@ fn complete(index: &Index) -> Result<(), Failure> {
         missing.join(", ")
     ))
     .safe("yes: nothing was changed")
-    .next("name the archive that `system upgrade-start` of this system made")
+    .next(
+        "name the archive that `system upgrade-start` of this system made; if this is the one, put the file back, then \
+         `stx-upgrade play abort.yml`, and `stx-upgrade play upgrade.yml` makes a new one",
+    )
     .into())
 }
 

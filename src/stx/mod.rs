@@ -17,6 +17,7 @@ mod hiera_migrate;
 mod host_lock;
 mod host_swact;
 mod host_upgrade;
+mod images;
 pub mod known;
 mod kube;
 mod lease;

@@ -4,8 +4,6 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Deserialize;
-
 use crate::action::command::Command;
 use crate::action::host::{Act, HostError, Look};
 use crate::action::module::{Failure, Module, Recovery};
@@ -14,7 +12,8 @@ use crate::model::outcome::Outcome;
 use crate::model::value::Value;
 
 use super::super::archive::{self, Found, Kind};
-use super::super::archive_check::advised;
+use super::super::archive_check::{self, advised};
+use super::super::images::{self, Contents, Manifest};
 use super::{Source, done_by, is_done, note};
 
 crate::arguments! {
@@ -66,7 +65,8 @@ impl Module for Images {
             return Ok(Outcome::ok().msg("the system had no images").with("images", Value::list(Vec::new())));
         }
         // Its entries are checked before any of them is unpacked.
-        archive::read(host.as_look(), &path, None).map_err(advised)?;
+        let index = archive::read(host.as_look(), &path, None).map_err(advised)?;
+        archive_check::images_whole(&index)?;
         if !started.supposed {
             ready(&args, host.as_look())?;
         }
@@ -80,7 +80,7 @@ impl Module for Images {
         if unpacked.supposed {
             return Err(HostError::NotKnowable("which images the archive holds".into()).into());
         }
-        let pushed = push_all(&args, host, &staging.join("registry"))?;
+        let pushed = push_all(&args, host, &staging.join(images::EXPORT))?;
         host.remove(&staging).or_else(absent)?;
         note(host, "images", &source.identity, false)?;
         Ok(Outcome::changed(true)
@@ -93,42 +93,11 @@ fn absent(error: HostError) -> Result<(), HostError> {
     if matches!(error, HostError::NotFound(_)) { Ok(()) } else { Err(error) }
 }
 
-/// `index.json` of the archive.
-#[derive(Deserialize)]
-struct Contents {
-    images: Vec<Image>,
-}
-
-#[derive(Deserialize)]
-struct Image {
-    name: String,
-    tag: String,
-    digest: String,
-}
-
-/// What a manifest refers to.
-#[derive(Deserialize)]
-struct Manifest {
-    #[serde(rename = "mediaType")]
-    media_type: Option<String>,
-    config: Blob,
-    layers: Vec<Blob>,
-}
-
-#[derive(Deserialize)]
-struct Blob {
-    digest: String,
-}
-
 fn push_all(args: &Args, host: &mut dyn Act, export: &Path) -> Result<Vec<String>, Failure> {
     let bad = |what: &str, e: serde_json::Error| Failure::new(format!("the archive's {what} cannot be read: {e}"));
     let contents: Contents =
         serde_json::from_slice(&host.read(&export.join("index.json"))?).map_err(|e| bad("index.json", e))?;
-    let blob = |digest: &str| -> Result<PathBuf, Failure> {
-        let hex = digest.strip_prefix("sha256:").filter(|h| h.len() == 64 && h.bytes().all(|b| b.is_ascii_hexdigit()));
-        let hex = hex.ok_or_else(|| Failure::new(format!("`{digest}` is no SHA-256 digest")))?;
-        Ok(export.join("blobs/sha256").join(hex))
-    };
+    let blob = |digest: &str| images::blob(digest).map(|path| export.join(path)).map_err(Failure::new);
     let (mut pushed, mut there) = (Vec::new(), BTreeSet::new());
     for image in &contents.images {
         let base = format!("{}/v2/{}", args.registry, image.name);
