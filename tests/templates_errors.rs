@@ -155,7 +155,48 @@ fn endless_templates_end() {
     );
     assert!(run("{{ 'x' * 1000000000 }}").contains("limit"));
     assert!(run("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}").contains("levels deep"));
-    assert!(run("{% set l = [1] %}{% for i in range(60) %}{% set _ = l.extend(l) %}{% endfor %}").contains("limit"));
+    assert!(
+        run("{% set l = [1] %}{% for i in range(60) %}{% set _ = l.extend(l) %}{% endfor %}").contains("did not end")
+    );
+    // Many results, each of them small enough, and one that stands in itself.
+    let grown = |end: &str| {
+        run(&format!(
+            "{{% set ns = namespace(s=['x']) %}}{{% for i in range(40) %}}{{% set ns.s = [ns.s, ns.s] %}}{{% endfor %}}{end}"
+        ))
+    };
+    for end in ["{{ ns.s | string }}", "{{ ns.s | flatten }}", "{{ ns.s }}", "{{ ns.s | to_json }}"] {
+        assert!(grown(end).contains("did not end"), "{end}");
+    }
+    assert!(
+        run("{% set l = [] %}{% for i in range(99) %}{% set _ = l.append('x' * 9000000) %}{% endfor %}")
+            .contains("did not end")
+    );
+    assert!(
+        run("{% set l = [] %}{% for i in range(99) %}{% set _ = l.append([1] * 900000) %}{% endfor %}")
+            .contains("did not end")
+    );
+    assert!(run("{% set l = [] %}{% set _ = l.append(l) %}{{ l | string }}").contains("levels deep"));
+    assert!(run("{% set l = [] %}{% set _ = l.append(l) %}{{ l }}").contains("levels deep"));
+}
+
+/// What no stack could hold is refused where it is read; what is half as long is run.
+#[test]
+fn chains_are_bounded() {
+    let t = templar();
+    for (link, end) in [("+ 1 ", ""), ("| int ", ""), ("if 1 else 1 ", ""), (".a", ""), ("~ 1 ", ""), ("and 1 ", "")] {
+        let text = format!("{{{{ 1 {}{end} }}}}", link.repeat(5000));
+        let said = t.render(&Value::written(&text, &Span::of_text("x", &text)), &Dict::new()).expect_err("bounded");
+        assert!(said.message.contains("in one chain"), "{link}: {said}");
+        assert!(!t.check(&text, &Span::of_text("x", &text), Kind::Text).is_empty());
+    }
+    for (link, sum) in [("+ 1 ", 901i64), ("| int ", 1), ("and 1 ", 1)] {
+        let text = format!("{{{{ 1 {}}}}}", link.repeat(900));
+        let said = t.render(&Value::written(&text, &Span::of_text("x", &text)), &Dict::new()).expect("a number");
+        assert_eq!(said, Value::from(sum), "{link}");
+    }
+    let branches = format!("{{% if 0 %}}{}{{% endif %}}", "{% elif 0 %}".repeat(5000));
+    let said = t.render_text(&branches, &TextOptions::default(), &Dict::new()).expect_err("bounded");
+    assert!(said.message.contains("in one chain"), "{said}");
 }
 
 /// Two hundred variables, fifty of them templates.

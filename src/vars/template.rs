@@ -30,6 +30,8 @@ pub trait Scope: Send + Sync {
     fn hosts(&self) -> Vec<Arc<str>> {
         Vec::new()
     }
+    /// A variable was rendered: where its name says so, its text is a secret from here on.
+    fn told(&self, _name: &str, _text: &str) {}
     /// The control node, for lookups and included templates; none where templates must not reach it.
     fn control(&self) -> Option<&dyn Control> {
         None
@@ -80,6 +82,9 @@ impl Scope for Above<'_> {
     }
     fn hosts(&self) -> Vec<Arc<str>> {
         self.below.hosts()
+    }
+    fn told(&self, name: &str, text: &str) {
+        self.below.told(name, text);
     }
     fn control(&self) -> Option<&dyn Control> {
         self.below.control()

@@ -356,7 +356,7 @@ fn flatten(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
             match &item {
                 _ if null && skip => {}
                 Val::List(_) | Val::Tuple(_) if levels.is_none_or(|n| n >= 1) => {
-                    go(cx, &item, levels.map(|n| n - 1), skip, out)?;
+                    cx.deeper(|cx| go(cx, &item, levels.map(|n| n - 1), skip, out))?;
                 }
                 _ => out.push(item),
             }
@@ -425,7 +425,7 @@ fn choose(cx: &mut Cx<'_>, items: &[Val], n: usize, ascending: bool) -> Res {
                 r.push(i);
                 r
             }));
-            cx.bounded(longer.len())?;
+            cx.fits(longer.len())?;
         }
         rows = longer;
     }

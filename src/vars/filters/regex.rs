@@ -33,9 +33,10 @@ fn replace(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
         patterns::fill(&replacement, &found, &mut out)?;
         last = whole.end();
         n += 1;
-        cx.bounded_text(out.len())?;
+        cx.fits_text(out.len())?;
     }
     out.push_str(&text[last..]);
+    cx.bounded_text(out.len())?;
     if least > 0 && n != least {
         return fail(format!("'{pattern}' should match {least} times, but matches {n} times in '{text}'"));
     }

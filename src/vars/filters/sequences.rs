@@ -252,8 +252,9 @@ fn join(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
             None => item.clone(),
         };
         out.push_str(&cx.text(&item)?);
-        cx.bounded_text(out.len())?;
+        cx.fits_text(out.len())?;
     }
+    cx.bounded_text(out.len())?;
     Ok(out.into())
 }
 

@@ -82,7 +82,7 @@ pub struct Cx<'a> {
     pub(super) inherits: Vec<super::stmts::Inherits>,
     resolved: HashMap<Arc<str>, Option<Val>>,
     doing: Vec<Doing>,
-    steps: u64,
+    pub(super) steps: u64,
     depth: u32,
 }
 
@@ -123,15 +123,6 @@ impl<'a> Cx<'a> {
         result
     }
 
-    /// One more step; an endless template ends here.
-    pub fn step(&mut self) -> Res<()> {
-        self.steps += 1;
-        if self.steps > self.engine.most_steps {
-            return fail(format!("the template did not end within {} steps", self.engine.most_steps));
-        }
-        Ok(())
-    }
-
     /// One level deeper: a nested template, a macro, an include.
     pub fn deeper<T>(&mut self, f: impl FnOnce(&mut Self) -> Res<T>) -> Res<T> {
         if self.depth >= MOST_DEPTH {
@@ -155,6 +146,9 @@ impl<'a> Cx<'a> {
                 None => None,
             },
         };
+        if let Some(Val::Str(text)) = &value {
+            self.scope.told(name, text);
+        }
         self.resolved.insert(name.clone(), value.clone());
         Ok(value)
     }
@@ -243,7 +237,8 @@ impl<'a> Cx<'a> {
 
     pub fn expr(&mut self, e: &Expr, frame: &Rc<Frame>) -> Res {
         self.step()?;
-        self.evaluate(e, frame).map_err(|mut error| {
+        // A chain of a thousand operators is as deep; see `depth`.
+        stacker::maybe_grow(256 << 10, 4 << 20, || self.evaluate(e, frame)).map_err(|mut error| {
             if error.at.is_none() && error.span.is_none() {
                 error.at = Some(e.at);
             }

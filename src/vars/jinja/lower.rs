@@ -8,6 +8,7 @@ use minijinja::machinery::ast;
 use minijinja::machinery::{self, Span};
 use minijinja::syntax::SyntaxConfig;
 
+use super::depth;
 use super::literals::{Guarded, guard, unescape};
 use super::tree::*;
 use crate::model::value::{Template, Value, has_jinja};
@@ -24,10 +25,26 @@ pub struct Reading {
     pub newline: Option<Arc<str>>,
 }
 
+/// Stack that one link of a chain may take while it is read, without optimization.
+const LINK: usize = 16 << 10;
+
 /// Reads a text.
 pub fn compile(text: &str, name: &str, reading: &Reading) -> Result<Program, Fail> {
     let guarded = guard(text, &reading.syntax, reading.expression);
-    let mut lower = Lower { guarded: &guarded, text, keep: reading.keep_backslashes, blocks: BTreeMap::new() };
+    let lower = Lower { guarded: &guarded, text, keep: reading.keep_backslashes, blocks: BTreeMap::new() };
+    match depth::of(&guarded.text, reading.expression, &reading.syntax) {
+        Ok(depth) => {
+            let room = (256 << 10) + depth * LINK;
+            stacker::maybe_grow(room, room, || read(lower, name, reading))
+        }
+        Err(span) => Err(lower
+            .wrong(lower.at(span), format!("the expression is too long: more than {} words in one chain", depth::MOST))
+            .help("give parts of it names, with `set` or as variables")),
+    }
+}
+
+fn read(mut lower: Lower<'_>, name: &str, reading: &Reading) -> Result<Program, Fail> {
+    let (guarded, text) = (lower.guarded, lower.text);
     let body = if reading.expression {
         let expr = machinery::parse_expr(&guarded.text).map_err(|e| lower.syntax(&e))?;
         Body::Expression(lower.expr(&expr)?)

@@ -434,12 +434,13 @@ fn list(cx: &mut Cx<'_>, of: &Val, name: &str, args: Args) -> Res {
         "copy" => return Ok(Val::list(cell.borrow().clone())),
         "append" => {
             let item = first(&b)?;
-            cx.bounded(cell.borrow().len())?;
+            cx.fits(cell.borrow().len())?;
             cell.borrow_mut().push(item);
         }
         "extend" => {
             let more = cx.items(&first(&b)?)?;
-            cx.bounded(cell.borrow().len() + more.len())?;
+            cx.fits(cell.borrow().len() + more.len())?;
+            cx.bounded(more.len())?;
             cell.borrow_mut().extend(more);
         }
         "insert" => {

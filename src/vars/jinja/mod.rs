@@ -1,5 +1,7 @@
 //! Jinja as Ansible runs it: minijinja reads the text ([`lower`]), [`eval`] runs the tree with Python's meaning.
 
+mod bounds;
+mod depth;
 pub mod eval;
 pub mod format;
 pub mod functions;

@@ -10,8 +10,6 @@ use crate::model::value::{Dict, Key, Value, python_float};
 use crate::vars::error::{TemplateError, TemplateErrorKind, fail};
 
 /// Most items of a list, and most bytes of a text, that a template may make.
-const MOST_ITEMS: usize = 2 << 20;
-const MOST_BYTES: usize = 64 << 20;
 
 impl Cx<'_> {
     /// Python's truth of a value.
@@ -40,6 +38,8 @@ impl Cx<'_> {
         match v {
             Val::List(l) => {
                 let n = l.borrow().len();
+                // Small lists that stand in one another many times over are a bomb, too.
+                self.spend(1 + n / 16)?;
                 let mut out = Vec::with_capacity(n);
                 for i in 0..n {
                     let item = l.borrow().get(i).cloned();
@@ -56,7 +56,10 @@ impl Cx<'_> {
                 }
                 Ok(out)
             }
-            Val::Tuple(t) => t.iter().map(|i| self.settle(i)).collect(),
+            Val::Tuple(t) => {
+                self.spend(t.len() / 16)?;
+                t.iter().map(|i| self.settle(i)).collect()
+            }
             Val::Dict(d) => Ok(d.borrow().keys().map(Val::of_key).collect()),
             Val::Str(s) => Ok(s.chars().map(|c| Val::str(c.to_string())).collect()),
             Val::Missing(m) => Err(m.fail()),
@@ -77,6 +80,7 @@ impl Cx<'_> {
         match v {
             Val::Dict(d) => {
                 let keys: Vec<Key> = d.borrow().keys().cloned().collect();
+                self.spend(1 + keys.len() / 16)?;
                 let mut out = Vec::with_capacity(keys.len());
                 for k in keys {
                     let item = d.borrow().get(&k).cloned();
@@ -168,25 +172,30 @@ impl Cx<'_> {
                     return Ok(false);
                 }
                 let (a, b) = (self.items(a)?, self.items(b)?);
-                for (a, b) in a.iter().zip(&b) {
-                    if !self.equal(a, b)? {
-                        return Ok(false);
+                return self.deeper(|cx| {
+                    for (a, b) in a.iter().zip(&b) {
+                        if !cx.equal(a, b)? {
+                            return Ok(false);
+                        }
                     }
-                }
-                true
+                    Ok(true)
+                });
             }
             (Val::Dict(x), Val::Dict(y)) => {
                 if x.borrow().len() != y.borrow().len() {
                     return Ok(false);
                 }
-                for (k, v) in self.pairs(a)? {
-                    let other = y.borrow().get(&k).cloned();
-                    match other {
-                        Some(o) if self.equal(&v, &o)? => {}
-                        _ => return Ok(false),
+                let pairs = self.pairs(a)?;
+                return self.deeper(|cx| {
+                    for (k, v) in pairs {
+                        let other = y.borrow().get(&k).cloned();
+                        match other {
+                            Some(o) if cx.equal(&v, &o)? => {}
+                            _ => return Ok(false),
+                        }
                     }
-                }
-                true
+                    Ok(true)
+                });
             }
             (Val::Object(x), Val::Object(y)) => {
                 if Rc::ptr_eq(x, y) {
@@ -306,14 +315,20 @@ impl Cx<'_> {
             return floats(op, x, y);
         }
         match (op, a, b) {
-            (Math::Add, Val::Str(x), Val::Str(y)) => Ok(Val::str([&**x, &**y].concat())),
+            (Math::Add, Val::Str(x), Val::Str(y)) => {
+                self.bounded_text(x.len() + y.len())?;
+                Ok(Val::str([&**x, &**y].concat()))
+            }
             (Math::Add, Val::List(_), Val::List(_)) => {
                 let mut all = self.items(a)?;
                 all.extend(self.items(b)?);
                 self.bounded(all.len())?;
                 Ok(Val::list(all))
             }
-            (Math::Add, Val::Tuple(x), Val::Tuple(y)) => Ok(Val::tuple(x.iter().chain(y.iter()).cloned().collect())),
+            (Math::Add, Val::Tuple(x), Val::Tuple(y)) => {
+                self.bounded(x.len() + y.len())?;
+                Ok(Val::tuple(x.iter().chain(y.iter()).cloned().collect()))
+            }
             (Math::Add, Val::Str(_) | Val::List(_) | Val::Tuple(_), other) => {
                 let kind = a.kind();
                 let error = TemplateError::new(
@@ -347,22 +362,6 @@ impl Cx<'_> {
         }
     }
 
-    /// Refuses a list that would eat the memory.
-    pub fn bounded(&self, items: usize) -> Res<()> {
-        if items <= MOST_ITEMS {
-            return Ok(());
-        }
-        fail(format!("the template makes a list of {items} items; the limit is {MOST_ITEMS}"))
-    }
-
-    /// Refuses a text that would eat the memory.
-    pub fn bounded_text(&self, bytes: usize) -> Res<()> {
-        if bytes <= MOST_BYTES {
-            return Ok(());
-        }
-        fail(format!("the template makes a text of {bytes} bytes; the limit is {MOST_BYTES}"))
-    }
-
     pub fn negate(&mut self, v: &Val) -> Res {
         match v {
             Val::Missing(m) => Err(m.fail()),
@@ -389,6 +388,7 @@ impl Cx<'_> {
 
     /// Python's `repr()`, appended.
     fn write(&mut self, v: &Val, out: &mut String) -> Res<()> {
+        self.fits_text(out.len())?;
         match v {
             Val::Null => out.push_str("None"),
             Val::Bool(true) => out.push_str("True"),
@@ -414,7 +414,7 @@ impl Cx<'_> {
                     if i > 0 {
                         out.push_str(", ");
                     }
-                    self.write(item, out)?;
+                    self.deeper(|cx| cx.write(item, out))?;
                 }
                 if items.len() == 1 && close == ')' {
                     out.push(',');
@@ -429,7 +429,7 @@ impl Cx<'_> {
                     }
                     self.write(&Val::of_key(k), out)?;
                     out.push_str(": ");
-                    self.write(item, out)?;
+                    self.deeper(|cx| cx.write(item, out))?;
                 }
                 out.push('}');
             }
@@ -459,7 +459,7 @@ impl Cx<'_> {
                 let mut out = Vec::new();
                 for item in self.items(v)? {
                     if !matches!(item, Val::Omit) {
-                        out.push(self.value(&item)?);
+                        out.push(self.deeper(|cx| cx.value(&item))?);
                     }
                 }
                 Value::list(out)
@@ -468,7 +468,7 @@ impl Cx<'_> {
                 let mut out = Dict::new();
                 for (k, item) in self.pairs(v)? {
                     if !matches!(item, Val::Omit) {
-                        out.insert(k, self.value(&item)?);
+                        out.insert(k, self.deeper(|cx| cx.value(&item))?);
                     }
                 }
                 Value::dict(out)

@@ -85,8 +85,9 @@ impl Cx<'_> {
                 Val::Tuple(_) | Val::List(_) | Val::Dict(_) => text.push_str(&self.value(p)?.to_string()),
                 other => text.push_str(&self.text(other)?),
             }
-            self.bounded_text(text.len())?;
+            self.fits_text(text.len())?;
         }
+        self.bounded_text(text.len())?;
         Ok(Val::from(text))
     }
 

@@ -383,7 +383,7 @@ fn sequence(cx: &mut Cx<'_>, terms: Vec<Val>, args: Args) -> Res<Vec<Val>> {
         while (stride > 0 && i <= end) || (stride < 0 && i >= end) {
             cx.step()?;
             out.push(Val::from(super::super::jinja::format::percent(cx, &format, &Val::Int(i))?));
-            cx.bounded(out.len())?;
+            cx.fits(out.len())?;
             i += stride;
         }
     }
