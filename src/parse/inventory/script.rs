@@ -1,13 +1,17 @@
 //! Executable inventories: run with `--list`, and with `--host NAME` where that does not give `_meta.hostvars`.
 
+use std::io::{self, Read};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
 
 use super::Builder;
 use super::yaml_file::value_of;
 use crate::model::mistake::Mistake;
 use crate::parse::files::Files;
 use crate::parse::yaml::{self, Node};
+
+/// Bytes that are taken from an inventory program: a hundred thousand hosts need less.
+const MOST_OUTPUT: u64 = 128 << 20;
 
 /// Whether an executable file is a program: a script with `#!`, or no text. A text file whose execute bits are set by
 /// the file system it lies on is no program.
@@ -110,6 +114,31 @@ fn group(name: &str, key: &Node, node: &Node, names: &mut Vec<String>, into: &mu
     }
 }
 
+/// What a program prints, as [`Command::output`] gives it; none, and the program ended, where it is more than any inventory.
+fn output(command: &mut Command) -> io::Result<Option<Output>> {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let talk = child.stderr.take().map(|mut from| {
+        std::thread::spawn(move || {
+            let read = (&mut from).take(64 << 10).read_to_end(&mut stderr);
+            // The rest is not kept, but taken, so that it does not wait for us.
+            let _ = read.and_then(|_| io::copy(&mut from, &mut io::sink()));
+            stderr
+        })
+    });
+    if let Some(from) = child.stdout.take() {
+        from.take(MOST_OUTPUT + 1).read_to_end(&mut stdout)?;
+    }
+    if stdout.len() as u64 > MOST_OUTPUT {
+        child.kill()?;
+        child.wait()?;
+        return Ok(None);
+    }
+    let status = child.wait()?;
+    let stderr = talk.and_then(|t| t.join().ok()).unwrap_or_default();
+    Ok(Some(Output { status, stdout, stderr }))
+}
+
 /// Runs it; what it prints as a tree. None, and a mistake, if it fails or prints no JSON.
 fn run(path: &Path, args: &[&str], shown: &str, into: &mut Builder) -> Option<Node> {
     let called = format!("{shown} {}", args.join(" "));
@@ -122,8 +151,9 @@ fn run(path: &Path, args: &[&str], shown: &str, into: &mut Builder) -> Option<No
         into.mistakes.push(mistake);
         None
     };
-    let out = match Command::new(program).args(args).output() {
-        Ok(out) => out,
+    let out = match output(Command::new(program).args(args)) {
+        Ok(Some(out)) => out,
+        Ok(None) => return fail(into, format!("prints more than {} MB", MOST_OUTPUT >> 20), b""),
         Err(e) => return fail(into, format!("cannot be run: {e}"), b""),
     };
     if !out.status.success() {

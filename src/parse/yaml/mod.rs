@@ -18,6 +18,8 @@ pub use value::{Reader, string_of};
 pub const MAX_DEPTH: usize = 200;
 /// How many nodes aliases may add to a document; more is an alias bomb.
 pub const MAX_ALIASED: usize = 1_000_000;
+/// How many nodes a file may have; more would take gigabytes of memory.
+pub const MAX_NODES: usize = 4_000_000;
 
 /// A node of the tree, and where it was written.
 #[derive(Clone, Debug)]

@@ -6,6 +6,9 @@ use granit_parser::{ErrorKind, ScanError};
 
 use super::{MAX_DEPTH, fix};
 
+/// How many bytes are read again at most, beside the whole text once, so that a file made of such places ends in an error and not in hours.
+const PATIENCE: usize = 4 << 20;
+
 /// The text as the parser gets it: with spaces put in where PyYAML needs none.
 pub(super) struct Patched<'a> {
     pub(super) text: Cow<'a, str>,
@@ -13,12 +16,14 @@ pub(super) struct Patched<'a> {
     inserts: Vec<(usize, usize)>,
     /// Bytes of the file before this text.
     skipped: usize,
+    /// Bytes that may still be read again.
+    patience: usize,
 }
 
 impl<'a> Patched<'a> {
     /// The text of a file without its first bytes.
     pub(super) fn new(text: &'a str, skipped: usize) -> Patched<'a> {
-        Patched { text: Cow::Borrowed(&text[skipped..]), inserts: Vec::new(), skipped }
+        Patched { text: Cow::Borrowed(&text[skipped..]), inserts: Vec::new(), skipped, patience: PATIENCE + text.len() }
     }
 
     /// Where a byte of this text stands in the file.
@@ -37,8 +42,9 @@ impl<'a> Patched<'a> {
     /// Two things that PyYAML reads and YAML 1.2 forbids: lines of a quoted text that are not indented, and a comment
     /// right behind a quote. Spaces there change nothing of the meaning. False if the error is another one.
     pub(super) fn bridge(&mut self, error: &ScanError) -> bool {
-        const MOST: usize = 10_000;
-        let Some(at) = error.marker().byte_offset().filter(|_| self.inserts.len() < MOST) else { return false };
+        let Some(at) = error.marker().byte_offset().filter(|at| *at < self.patience) else { return false };
+        // The text is read from its start again, up to here at least.
+        self.patience -= at;
         match error.kind() {
             ErrorKind::CommentNotSeparated => {
                 self.insert(at, 1);

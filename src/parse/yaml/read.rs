@@ -6,7 +6,7 @@ use std::sync::Arc;
 use granit_parser::{Event, Options, Parser, ScalarStyle, ScanError, Tag};
 
 use super::patch::Patched;
-use super::{Kind, MAX_ALIASED, MAX_DEPTH, Node, Style, fix};
+use super::{Kind, MAX_ALIASED, MAX_DEPTH, MAX_NODES, Node, Style, fix};
 use crate::model::mistake::Mistake;
 use crate::model::source::{Source, Span};
 
@@ -89,7 +89,7 @@ fn events(
     mistakes: &mut Vec<Mistake>,
 ) -> Result<Vec<(Span, Node)>, Failure> {
     let mut builder =
-        Builder { source, patched, json, open: Vec::new(), anchors: HashMap::new(), aliased: 0, mistakes };
+        Builder { source, patched, json, open: Vec::new(), anchors: HashMap::new(), nodes: 0, aliased: 0, mistakes };
     let mut documents = Vec::new();
     let mut start = Span::new(source, 0, 0);
     for event in Parser::new_from_str_with_options(&patched.text, options) {
@@ -143,6 +143,7 @@ struct Builder<'a> {
     open: Vec<Frame>,
     /// Anchored nodes with their size and depth.
     anchors: HashMap<usize, (Node, usize, usize)>,
+    nodes: usize,
     aliased: usize,
     mistakes: &'a mut Vec<Mistake>,
 }
@@ -208,6 +209,12 @@ impl Builder<'_> {
 
     /// Puts a finished node where it belongs; gives it back if it is the document.
     fn add(&mut self, node: Node, anchor: usize) -> Result<Option<Node>, Mistake> {
+        self.nodes += 1;
+        if self.nodes > MAX_NODES {
+            return Err(Mistake::at(&node.span, format!("the file goes on behind {MAX_NODES} nodes"))
+                .label("here")
+                .help("split it into several files"));
+        }
         if anchor > 0 {
             let (size, depth) = measure(&node);
             self.anchors.insert(anchor, (node.clone(), size, depth));
