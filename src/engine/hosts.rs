@@ -1,6 +1,9 @@
 //! The links of a run: opened when first needed, one for each host and login, kept until the end.
 
 use std::collections::HashMap;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -149,7 +152,12 @@ impl Hosts {
         if let Some(trust) = trust {
             let file = format!("UserKnownHostsFile={}", self.key_file(host).display());
             let strict = match trust {
-                Trust::TakeNext => "StrictHostKeyChecking=accept-new",
+                Trust::TakeNext => {
+                    // ssh would make it readable for everyone.
+                    let made = private(OpenOptions::new().append(true)).open(self.key_file(host));
+                    made.map_err(|e| refused(format!("{}: {e}", self.key_file(host).display())))?;
+                    "StrictHostKeyChecking=accept-new"
+                }
                 Trust::Taken => "StrictHostKeyChecking=yes",
             };
             let own = ["-o", strict, "-o", &file, "-o", "GlobalKnownHostsFile=/dev/null"];
@@ -174,7 +182,8 @@ impl Hosts {
     /// Whether a key of the host was taken knowingly before; from here on that one is asked for.
     fn remembers(&self, host: &str) -> bool {
         let mut keys = self.new_keys.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = !keys.contains_key(host) && self.key_file(host).is_file();
+        // An empty one was only made ready.
+        let taken = !keys.contains_key(host) && std::fs::metadata(self.key_file(host)).is_ok_and(|m| m.len() > 0);
         if taken {
             keys.insert(host.to_owned(), Trust::Taken);
         }
@@ -207,7 +216,11 @@ impl Hosts {
         // Whole or not at all: another link may be read from it now.
         let mut new = file.clone().into_os_string();
         new.push(".new");
-        std::fs::write(&new, lines).and_then(|()| std::fs::rename(&new, &file)).map_err(failed)?;
+        private(OpenOptions::new().write(true).truncate(true))
+            .open(&new)
+            .and_then(|mut f| f.write_all(lines.as_bytes()))
+            .and_then(|()| std::fs::rename(&new, &file))
+            .map_err(failed)?;
         self.new_keys.lock().unwrap_or_else(PoisonError::into_inner).insert(host.to_owned(), Trust::Taken);
         Ok(())
     }
@@ -283,8 +296,35 @@ pub fn become_password(
     Ok(run.options.become_password.clone())
 }
 
+/// For a file that is this user's alone.
+fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    options.create(true).mode(0o600)
+}
+
 /// The SHA-256 of a file of this machine.
 fn digest_of(path: &std::path::Path) -> Result<String, Failure> {
     let read = |path| Algorithm::Sha256.of(&mut std::fs::File::open(path)?);
     read(path).map_err(|e| Failure::new(format!("reading {}: {e}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_taken_knowingly_lie_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let hosts = Hosts::new("r1", dir.path().join("known_hosts"));
+        hosts.trust_keys("c0", &["ssh-ed25519 AAAA".into()]).unwrap();
+        let file = dir.path().join("known_hosts.c0");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "* ssh-ed25519 AAAA\n");
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+
+        let next = || Hosts::new("r1", dir.path().join("known_hosts"));
+        assert!(next().remembers("c0"));
+        // Made ready for a key that never came: the run was killed before.
+        std::fs::write(&file, "").unwrap();
+        assert!(!next().remembers("c0"));
+    }
 }
