@@ -13,6 +13,8 @@ mod login;
 mod loss;
 #[path = "link/modules.rs"]
 mod modules;
+#[path = "link/secrets.rs"]
+mod secrets;
 
 use std::process::ExitCode;
 
@@ -40,7 +42,8 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let trials = [calls::trials(lab), login::trials(lab), loss::trials(lab), become_user::trials(lab)];
+    let trials =
+        [calls::trials(lab), login::trials(lab), loss::trials(lab), become_user::trials(lab), secrets::trials(lab)];
     let conclusion = libtest_mimic::run(&arguments, trials.into_iter().flatten().collect());
     lab.stop();
     conclusion.exit_code()

@@ -27,6 +27,9 @@ use exit_code::Exit;
 
 /// The whole program: reads the command line, runs, and gives the exit code.
 pub fn main() -> ExitCode {
+    // Passwords are in this memory: no core dump of it, and no other process of this user may read it. Where the kernel
+    // refuses, the rest still holds.
+    let _ = nix::sys::prctl::set_dumpable(false);
     if let Some(code) = crate::connection::askpass::role() {
         return code;
     }

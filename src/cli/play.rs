@@ -22,7 +22,7 @@ use crate::journal::writer::Writer;
 use crate::model::event::Event;
 use crate::model::inventory::Inventory;
 use crate::model::mistake::Mistake;
-use crate::model::secret::Mask;
+use crate::model::secret::{Mask, is_secret_name};
 use crate::model::value::{Dict, Value};
 use crate::parse::files::{Files, Layered, Whole};
 use crate::parse::vault::Vault;
@@ -96,7 +96,7 @@ pub fn load(args: &Play, given: secrets::Given, mask: &Mask) -> anyhow::Result<R
             Dict::new()
         }
     };
-    learn_passwords(&extra, mask);
+    extra.iter().filter(|(name, _)| is_secret_name(&name.to_string())).for_each(|(_, value)| mask.learn_value(value));
     let mut playbooks = Vec::new();
     for name in &args.playbooks {
         match wire::find_playbook(name) {
@@ -176,16 +176,6 @@ pub fn load(args: &Play, given: secrets::Given, mask: &Mask) -> anyhow::Result<R
         connection: given.connection,
         become_: given.become_,
     }))
-}
-
-/// Variables that are passwords by their names are secrets, wherever they come from.
-fn learn_passwords(vars: &Dict, mask: &Mask) {
-    for (name, value) in vars {
-        let name = name.to_string();
-        if name.contains("pass") || name.contains("secret") || name.contains("token") {
-            mask.learn_value(value);
-        }
-    }
 }
 
 fn show(mistakes: &[Mistake]) {

@@ -133,7 +133,11 @@ impl Out {
     /// A result fit to be shown: secrets masked, and censored whole if the task says `no_log`.
     pub fn shown(&self, outcome: &Outcome, no_log: bool, with_diff: bool) -> Shown {
         let mut outcome = match no_log {
-            true => record::censored(outcome.status.clone(), outcome.changed),
+            true => {
+                // Where a later step uses it, it is as secret as here.
+                self.mask.learn_output(&outcome.data);
+                record::censored(outcome.status.clone(), outcome.changed)
+            }
             false => outcome.masked(&self.mask),
         };
         if !with_diff {

@@ -138,6 +138,9 @@ impl Run {
             }
             let what = format!("prompt:{index}:{}", prompt.name);
             if let Some(value) = self.record.decided(&what) {
+                if prompt.private {
+                    self.out.mask.learn(&Secret::new(value.to_string()));
+                }
                 answers.insert(Key::from(prompt.name.as_str()), value);
                 continue;
             }

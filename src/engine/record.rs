@@ -18,6 +18,7 @@ use crate::journal::recover::{Done, Recovered};
 use crate::journal::writer::Writer;
 use crate::model::event::{self, Stamped, StepRef};
 use crate::model::outcome::{Consequence, Outcome, Status};
+use crate::model::secret::Secret;
 use crate::model::value::Value;
 use crate::plan::TaskPlan;
 
@@ -50,6 +51,8 @@ pub struct Recorder {
     /// Where a host was lost to a failure: what it did from that record on (the failed step, `always` parts behind it) is done
     /// anew by a resume.
     lost: HashMap<String, u64>,
+    /// How many secrets are on record.
+    secrets: AtomicU64,
 }
 
 impl Recorder {
@@ -57,6 +60,7 @@ impl Recorder {
     pub fn new(writer: Option<Writer>, earlier: Recovered, answers: Option<Answers>) -> Recorder {
         let attempts = AtomicU64::new(earlier.last_attempt);
         let lost = lost(&earlier);
+        let secrets = earlier.decided.keys().filter(|(_, what)| what.starts_with("secret:")).count();
         Recorder {
             writer,
             earlier,
@@ -66,6 +70,7 @@ impl Recorder {
             handed_over: Mutex::default(),
             attempts,
             lost,
+            secrets: AtomicU64::new(secrets as u64),
         }
     }
 
@@ -208,6 +213,21 @@ impl Recorder {
         let key = StepKey::run();
         let decided = if secret { Decided::secret(key, what, value) } else { Decided::new(key, what, value) };
         self.commit(vec![Body::Decided(Box::new(decided))]).await
+    }
+
+    /// Keeps a secret that was met on the way, sealed: a resume passes over the steps that met it, and shows what they gave.
+    pub fn keep_secret(&self, secret: &Secret) {
+        let what = format!("secret:{}", self.secrets.fetch_add(1, Ordering::Relaxed));
+        let decided = Decided::secret(StepKey::run(), &what, Value::str(secret.reveal()));
+        self.note(Body::Decided(Box::new(decided)));
+    }
+
+    /// The secrets that earlier parts met.
+    pub fn kept_secrets(&self) -> Vec<Secret> {
+        (0..self.secrets.load(Ordering::Relaxed))
+            .filter_map(|n| self.decided(&format!("secret:{n}")))
+            .map(|v| Secret::new(v.to_string()))
+            .collect()
     }
 
     /// What an earlier part decided.

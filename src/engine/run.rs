@@ -111,6 +111,7 @@ impl Run {
         asker: Option<Box<dyn Asker>>,
     ) -> Arc<Run> {
         let start_at = options.start_at.clone();
+        record.kept_secrets().iter().for_each(|s| out.mask.learn(s));
         Arc::new(Run {
             id,
             templar: compiler.templar.clone(),

@@ -14,6 +14,7 @@ use super::store::HostVars;
 use crate::model::inventory::Inventory;
 use crate::model::outcome::Outcome;
 use crate::model::playbook::Task;
+use crate::model::secret::{Secret, is_secret_name};
 use crate::model::value::{Dict, Key, Value};
 use crate::plan::{RolePlan, TaskPlan};
 use crate::vars::template::{Control, Scope, TemplateError};
@@ -301,7 +302,19 @@ impl Scope for TaskScope {
         if let Some(v) = self.run.compiler.extra.get(name) {
             return Some(v.clone());
         }
-        self.written(name).or_else(|| self.inherited(name)).or_else(|| self.defaults(name))
+        let found = self.written(name).or_else(|| self.inherited(name)).or_else(|| self.defaults(name));
+        // What a template comes to is told when it has been rendered.
+        if let Some(Value::Str(text)) = &found {
+            self.told(name, text);
+        }
+        found
+    }
+
+    fn told(&self, name: &str, text: &str) {
+        let secret = Secret::new(text);
+        if is_secret_name(name) && self.run.out.mask.is_new(&secret) {
+            self.run.record.keep_secret(&secret);
+        }
     }
 
     fn names(&self) -> Vec<Arc<str>> {

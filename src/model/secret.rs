@@ -54,6 +54,11 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
+/// Whether a variable of this name is a password, wherever it comes from.
+pub fn is_secret_name(name: &str) -> bool {
+    ["pass", "secret", "token"].iter().any(|part| name.contains(part))
+}
+
 /// The secret texts known so far; shared by everything that writes.
 #[derive(Clone, Default)]
 pub struct Mask(Arc<RwLock<Vec<Secret>>>);
@@ -62,16 +67,22 @@ impl Mask {
     /// Takes a secret in. Texts shorter than four characters are not masked by value: they would censor half of the
     /// output and hide nothing.
     pub fn learn(&self, secret: &Secret) {
+        self.is_new(secret);
+    }
+
+    /// The same; whether it was not known before.
+    pub fn is_new(&self, secret: &Secret) -> bool {
         if secret.reveal().trim().len() < 4 {
-            return;
+            return false;
         }
-        if let Ok(mut known) = self.0.write()
-            && !known.contains(secret)
-        {
+        let Ok(mut known) = self.0.write() else { return false };
+        let new = !known.contains(secret);
+        if new {
             known.push(secret.clone());
             // Longest first, so that a secret which holds another is masked whole.
             known.sort_by_key(|s| std::cmp::Reverse(s.reveal().len()));
         }
+        new
     }
 
     /// Takes in every string of a value that is secret as a whole.
@@ -81,6 +92,16 @@ impl Mask {
             Value::List(l) => l.iter().for_each(|v| self.learn_value(v)),
             Value::Dict(d) => d.values().for_each(|v| self.learn_value(v)),
             _ => {}
+        }
+    }
+
+    /// Takes in what a step printed that is not to be logged: as a whole and by its lines. Short ones, as `active`, hide nothing
+    /// and would censor half of the output.
+    pub fn learn_output(&self, data: &Dict) {
+        for text in ["stdout", "stderr", "content"].iter().filter_map(|key| data.get(*key)?.as_str()) {
+            for part in std::iter::once(text.trim()).chain(text.lines().map(str::trim)).filter(|p| p.len() >= 8) {
+                self.learn(&Secret::new(part));
+            }
         }
     }
 
@@ -160,5 +181,7 @@ mod tests {
         assert_eq!(m.text("password1 pass no"), "******** ******** no");
         let v = m.value(&Value::dict(dict! {"x password1" => Value::list(vec!["a pass".into()])}));
         assert_eq!(v.to_string(), "{'x ********': ['a ********']}");
+        m.learn_output(&dict! {"stdout" => "first-line\nlast-line\n", "stderr" => "short\n", "cmd" => "not-output"});
+        assert_eq!(m.text("a first-line, a last-line, short, not-output"), "a ********, a ********, short, not-output");
     }
 }
