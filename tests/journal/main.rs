@@ -1,6 +1,9 @@
 //! The journal as a file: written, cut, edited, locked, resumed.
 
 mod damage;
+mod fuzz;
+#[path = "../hostile/mutate.rs"]
+mod mutate;
 mod parts;
 mod properties;
 

@@ -4,6 +4,7 @@ use super::eval::Cx;
 use super::val::Res;
 use crate::vars::error::fail;
 
+/// Most items of a list, and most bytes of a text, that a template may make.
 const MOST_ITEMS: usize = 2 << 20;
 const MOST_BYTES: usize = 64 << 20;
 

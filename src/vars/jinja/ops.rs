@@ -9,8 +9,6 @@ use super::val::{Map, Res, Val};
 use crate::model::value::{Dict, Key, Value, python_float};
 use crate::vars::error::{TemplateError, TemplateErrorKind, fail};
 
-/// Most items of a list, and most bytes of a text, that a template may make.
-
 impl Cx<'_> {
     /// Python's truth of a value.
     pub fn truth(&mut self, v: &Val) -> Res<bool> {
