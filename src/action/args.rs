@@ -123,12 +123,11 @@ pub fn check(specs: &[ArgSpec], rules: &[Rule], args: &Dict) -> Vec<ArgMistake> 
     for rule in rules {
         let broken = match rule {
             Rule::Exclusive(names) => {
-                let both: Vec<_> = names.iter().filter(|n| has(n)).collect();
-                (both.len() > 1).then(|| format!("parameters are mutually exclusive: `{}`, `{}`", both[0], both[1]))
+                let many = names.iter().filter(|n| has(n)).count() > 1;
+                many.then(|| format!("parameters are mutually exclusive: {}", names.join("|")))
             }
-            Rule::OneOf(names) => {
-                (!names.iter().any(|n| has(n))).then(|| format!("one of the following is required: {}", listed(names)))
-            }
+            Rule::OneOf(names) => (!names.iter().any(|n| has(n)))
+                .then(|| format!("one of the following is required: {}", names.join(", "))),
             Rule::Together(names) => {
                 let some = names.iter().any(|n| has(n)) && !names.iter().all(|n| has(n));
                 some.then(|| format!("{} must be given together", listed(names)))

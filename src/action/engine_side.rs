@@ -188,7 +188,7 @@ fn run<A: Action>(args: Dict, ctx: &mut dyn Context) -> Wait<'_, Result<Outcome,
     Box::pin(async move {
         match A::Args::from_dict(&own) {
             Ok(args) => A::run(args, extra, ctx).await,
-            Err(mistakes) => Ok(wrong_arguments(A::NAMES[0], &mistakes)),
+            Err(mistakes) => Ok(wrong_arguments(A::NAMES[0], &A::Args::specs(), &mistakes)),
         }
     })
 }

@@ -40,6 +40,8 @@ struct Shared {
     program: Program,
     blobs: Arc<dyn Blobs>,
     idle: Duration,
+    /// Where the agent of this machine starts.
+    here: Option<PathBuf>,
 }
 
 impl Connector {
@@ -67,7 +69,14 @@ impl Connector {
         program: impl Into<PathBuf>,
         idle: Duration,
     ) -> Connector {
-        Connector(Arc::new(Shared { run: run.into(), program: Program::at(program.into()), blobs, idle }))
+        Connector(Arc::new(Shared { run: run.into(), program: Program::at(program.into()), blobs, idle, here: None }))
+    }
+
+    /// With a directory where the agent of this machine, and what it runs, starts.
+    pub fn starting_in(self, here: Option<PathBuf>) -> Connector {
+        let Shared { run, program, blobs, idle, .. } = &*self.0;
+        let program = Program::at(program.path.clone());
+        Connector(Arc::new(Shared { run: run.clone(), program, blobs: blobs.clone(), idle: *idle, here }))
     }
 
     /// Opens the link to a host: connects, uploads the agent where it is missing, and attaches to it. An agent of this
@@ -78,6 +87,6 @@ impl Connector {
 
     /// Opens a way to run single commands on a host without an agent.
     pub async fn shell(&self, target: &Target) -> Result<Shell, LinkError> {
-        Shell::open(&self.0.program, target).await
+        Shell::open(&self.0.program, target, self.0.here.clone()).await
     }
 }

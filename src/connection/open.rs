@@ -57,7 +57,11 @@ pub(super) async fn attach(
 fn start_here(connector: &Connector, target: &Target) -> Result<Channel, LinkError> {
     let shared = &connector.0;
     let failed = |why: String| LinkError::Broken { host: target.host.clone(), why };
-    let mut child = tokio::process::Command::new(&shared.program.path)
+    let mut command = tokio::process::Command::new(&shared.program.path);
+    if let Some(dir) = &shared.here {
+        command.current_dir(dir);
+    }
+    let mut child = command
         .args(["agent", "attach", &connector.agent_name(&target.host), &shared.idle.as_secs().to_string()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -22,15 +23,17 @@ pub struct Shell {
     target: Target,
     /// None for this machine.
     master: Option<Master>,
+    /// Where commands on this machine start.
+    here: Option<PathBuf>,
 }
 
 impl Shell {
-    pub(super) async fn open(program: &Program, target: &Target) -> Result<Shell, LinkError> {
+    pub(super) async fn open(program: &Program, target: &Target, here: Option<PathBuf>) -> Result<Shell, LinkError> {
         let master = match target.kind {
             Kind::Ssh => Some(Master::open(target, &program.path).await?),
             Kind::Local => None,
         };
-        Ok(Shell { target: target.clone(), master })
+        Ok(Shell { target: target.clone(), master, here })
     }
 
     /// Runs a command line to its end. Over ssh one that is given up after `limit` may go on at the far side: there is
@@ -78,7 +81,11 @@ impl Shell {
 
     async fn run_here(&self, line: &str, input: &[u8]) -> Result<Output, LinkError> {
         let failed = |e: io::Error| LinkError::Broken { host: self.target.host.clone(), why: format!("/bin/sh: {e}") };
-        let mut child = tokio::process::Command::new("/bin/sh")
+        let mut command = tokio::process::Command::new("/bin/sh");
+        if let Some(dir) = &self.here {
+            command.current_dir(dir);
+        }
+        let mut child = command
             .args(["-c", line])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -11,6 +11,7 @@ use crate::action::module::{Become, Failure, Recovery};
 use crate::model::event::{self};
 use crate::model::outcome::{Consequence, Outcome};
 use crate::model::value::{Dict, Value};
+use crate::parse::vault::VaultError;
 use crate::vars::template::TemplateError;
 /// What an action sees of the engine.
 pub struct ActionContext<'a> {
@@ -88,7 +89,12 @@ impl Context for ActionContext<'_> {
         }
         let failed = |e: String| Failure::new(format!("{}: {e}", file.name));
         let text = std::str::from_utf8(&bytes).map_err(|e| failed(e.to_string()))?;
-        let plain = self.caller.step.run.compiler.vault.decrypt(text).map_err(|e| failed(e.to_string()))?;
+        let plain = self.caller.step.run.compiler.vault.decrypt(text).map_err(|e| match e {
+            VaultError::NoSecret(_) => {
+                Failure::new(format!("A vault password or secret must be specified to decrypt {}", file.name))
+            }
+            e => failed(e.to_string()),
+        })?;
         Ok(plain.to_vec())
     }
 

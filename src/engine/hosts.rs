@@ -54,11 +54,12 @@ impl Blobs for Store {
 }
 
 impl Hosts {
-    /// For the run of that id; `known_hosts` begins the names of private files for host keys taken at reinstalls.
-    pub fn new(run: &str, known_hosts: PathBuf) -> Hosts {
+    /// For the run of that id; `known_hosts` begins the names of private files for host keys taken at reinstalls. Modules on
+    /// this machine start in `here`, or else where the run was started.
+    pub fn new(run: &str, known_hosts: PathBuf, here: Option<PathBuf>) -> Hosts {
         let store = Arc::new(Store::default());
         Hosts {
-            connector: Connector::new(run, store.clone()),
+            connector: Connector::new(run, store.clone()).starting_in(here),
             store,
             links: Mutex::default(),
             new_keys: Mutex::default(),
@@ -86,8 +87,11 @@ impl Hosts {
     }
 
     fn slot(&self, target: &Target) -> Slot {
-        let key =
-            format!("{}\n{:?}\n{:?}\n{}\n{:?}", target.host, target.user, target.port, target.address, target.kind);
+        let key = match target.kind {
+            // Nobody logs in to this machine: a second link to its one agent would cut the first one off.
+            Kind::Local => format!("{}\nlocal", target.host),
+            Kind::Ssh => format!("{}\n{:?}\n{:?}\n{}", target.host, target.user, target.port, target.address),
+        };
         self.links.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().clone()
     }
 

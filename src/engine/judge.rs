@@ -80,8 +80,11 @@ pub fn combine(items: &[(Value, String, Outcome)]) -> Outcome {
         None if skipped || items.is_empty() => Status::Skipped,
         None => Status::Ok,
     };
+    // Failures that `failed_when` does not let the host fail of.
+    let spared = outcomes().any(|o| o.data.get("failed") == Some(&Value::Bool(true)));
     let msg = match (&status, items.is_empty()) {
         (_, true) => "No items in the list",
+        _ if spared => "One or more items failed",
         (Status::Failed, _) => "One or more items failed",
         (Status::Skipped, _) => "All items skipped",
         _ => "All items completed",
@@ -98,6 +101,9 @@ pub fn combine(items: &[(Value, String, Outcome)]) -> Outcome {
     let mut combined = Outcome { status, changed: outcomes().any(|o| o.changed), ..Outcome::default() }
         .with("results", Value::list(results))
         .msg(msg);
+    if spared {
+        combined.data.insert("failed".into(), true.into());
+    }
     if items.is_empty() {
         combined.data.insert("skipped_reason".into(), "No items in the list".into());
     }

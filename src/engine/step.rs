@@ -292,7 +292,10 @@ impl<'a> Step<'a> {
                 return Ok(done);
             }
             if attempt > retries {
-                if !task.until.is_empty() {
+                if !task.failed_when.is_empty() {
+                    // It has the last word on the host; the result is a failure all the same.
+                    done.outcome.data.insert("failed".into(), true.into());
+                } else if !task.until.is_empty() {
                     done.outcome.status = Status::Failed;
                 }
                 // As Ansible counts where all were in vain: without the first.

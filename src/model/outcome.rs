@@ -163,8 +163,8 @@ impl Outcome {
             d.insert("msg".into(), self.msg.as_str().into());
         }
         match &self.status {
-            Status::Ok => {}
-            Status::Failed => {
+            Status::Ok if d["failed"] == Value::Bool(false) => {}
+            Status::Ok | Status::Failed => {
                 // There is no traceback of ours; conditions ask whether there is one.
                 d.entry("exception".into()).or_insert_with(|| "(traceback unavailable)".into());
             }

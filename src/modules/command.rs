@@ -31,8 +31,8 @@ arguments! {
         stdin_add_newline []: bool = true,
         /// Take newlines off the end of stdout and stderr.
         strip_empty_ends []: bool = true,
-        /// Put `$NAME` and `~` in; for `command`, which has no shell to do so.
-        expand_argument_vars []: bool = true,
+        /// Put `$NAME` and `~` in, which is so unless told; for `command` alone, which has no shell to do it.
+        expand_argument_vars []: Option<bool>,
         /// Without effect; old playbooks have it.
         warn []: bool = false,
         /// Set by `shell`.
@@ -90,6 +90,9 @@ impl Module for Shell {
     type Args = Args;
 
     fn run(args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {
+        if args.expand_argument_vars.is_some() {
+            return Err(Failure::new("Unsupported parameters for (shell) module: expand_argument_vars"));
+        }
         run(args, true, host)
     }
 
@@ -181,7 +184,7 @@ fn program(
     let shown = words.iter().map(String::as_str).collect();
     let mut argv = Vec::new();
     for word in words {
-        argv.push(if args.expand_argument_vars { expand_word(host.as_look(), &word)? } else { word });
+        argv.push(if args.expand_argument_vars != Some(false) { expand_word(host.as_look(), &word)? } else { word });
     }
     Ok((argv, shown))
 }

@@ -211,7 +211,7 @@ fn first_diff(path: &Path, before: &str, after: &str) -> BeforeAfter {
 
 fn done(name: &str, path: &Path, changed: bool, diff: BeforeAfter) -> Outcome {
     let mut outcome = Outcome::changed(changed).with(name, shown(path));
-    outcome.diff.extend(diff.into_diff(""));
+    outcome.diff.push(diff.whole(""));
     outcome
 }
 

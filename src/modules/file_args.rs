@@ -155,12 +155,14 @@ impl BeforeAfter {
     }
 
     /// As a difference to show, under `header`; none where nothing differs.
-    pub fn into_diff(mut self, header: &str) -> Option<Diff> {
+    pub fn into_diff(self, header: &str) -> Option<Diff> {
+        (self.before != self.after).then(|| self.whole(header))
+    }
+
+    /// The same, also where nothing differs.
+    pub fn whole(mut self, header: &str) -> Diff {
         self.before.sort_unstable_by(|a, _, b, _| a.to_string().cmp(&b.to_string()));
         self.after.sort_unstable_by(|a, _, b, _| a.to_string().cmp(&b.to_string()));
-        if self.before == self.after {
-            return None;
-        }
         let name = |side: &str| if header.is_empty() { side.to_owned() } else { format!("{side}: {header}") };
         let text = |d: Dict| {
             let mut out = Vec::new();
@@ -172,12 +174,12 @@ impl BeforeAfter {
             let _ = serde::Serialize::serialize(&Value::dict(d), &mut json);
             String::from_utf8_lossy(&out).into_owned() + "\n"
         };
-        Some(Diff::Text {
+        Diff::Text {
             before_name: name("before"),
             after_name: name("after"),
             before: text(self.before),
             after: text(self.after),
-        })
+        }
     }
 }
 

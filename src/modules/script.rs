@@ -61,7 +61,7 @@ impl Module for Script {
             stdin: None,
             stdin_add_newline: true,
             strip_empty_ends: false,
-            expand_argument_vars: false,
+            expand_argument_vars: Some(false),
             warn: false,
             _uses_shell: false,
         };

@@ -206,11 +206,12 @@ fn file(
 impl Compiler {
     /// Where a file of a role or play lies: in the folder of its kind, then beside it, nearest first.
     pub fn find(&self, kind: &str, name: &str, search: &[std::path::PathBuf]) -> Option<std::path::PathBuf> {
-        let path = Path::new(name);
+        let name = crate::vars::expand_user(name);
+        let path = Path::new(&name);
         if path.is_absolute() {
             return self.files.exists(path).then(|| path.to_owned());
         }
-        search.iter().flat_map(|dir| [dir.join(kind).join(name), dir.join(name)]).find(|p| self.files.exists(p))
+        search.iter().flat_map(|dir| [dir.join(kind).join(path), dir.join(path)]).find(|p| self.files.exists(p))
     }
 }
 

@@ -16,4 +16,4 @@ pub mod template;
 pub mod tests;
 mod versions;
 
-pub use filters::bytes_of;
+pub use filters::{bytes_of, expand_user};

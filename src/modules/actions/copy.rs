@@ -58,7 +58,8 @@ impl Action for Copy {
         if let Content::File(path) = &found.content
             && path.is_dir()
         {
-            let tree = tree(path, name.ends_with('/'), ctx)?;
+            let follow = args.file.local_follow != Some(false);
+            let tree = tree(path, name.ends_with('/'), follow, ctx)?;
             call.insert("_tree".into(), Value::list(tree));
             return ctx.call("copy", call).await;
         }
@@ -109,25 +110,37 @@ fn blob(call: &mut Dict, bytes: Vec<u8>, ctx: &mut dyn Context) -> Result<(), Fa
     Ok(())
 }
 
-/// The entries of a folder, for the module; with a last slash in `src` what is in it, else the folder itself.
-fn tree(dir: &Path, inside: bool, ctx: &mut dyn Context) -> Result<Vec<Value>, Failure> {
+/// The entries of a folder, for the module; with a last slash in `src` what is in it, else the folder itself. With `follow`,
+/// links are what they lead to, but for those that lead nowhere or into a folder around them.
+fn tree(dir: &Path, inside: bool, follow: bool, ctx: &mut dyn Context) -> Result<Vec<Value>, Failure> {
     let root = if inside { dir.to_owned() } else { dir.parent().unwrap_or(Path::new("")).to_owned() };
     let mut entries = Vec::new();
-    let mut todo = vec![dir.to_owned()];
-    while let Some(path) = todo.pop() {
+    // Each with the real folders around it.
+    let mut todo = vec![(dir.to_owned(), Vec::new())];
+    while let Some((path, around)) = todo.pop() {
         let shown = || path.display().to_string();
-        let meta = path.symlink_metadata().map_err(|e| Failure::new(format!("reading {}: {e}", shown())))?;
+        let reading = |e: std::io::Error| Failure::new(format!("reading {}: {e}", shown()));
+        let mut meta = path.symlink_metadata().map_err(reading)?;
+        let real = path.canonicalize().ok();
+        if meta.is_symlink()
+            && (follow || path == dir)
+            && let (Ok(target), Some(real)) = (path.metadata(), &real)
+            && (target.is_file() || (target.is_dir() && !around.contains(real)))
+        {
+            meta = target;
+        }
         let relative = path.strip_prefix(&root).unwrap_or(&path).display().to_string();
         let mut entry = dict! {"path" => relative.as_str()};
         if meta.is_symlink() {
-            let target = std::fs::read_link(&path).map_err(|e| Failure::new(format!("reading {}: {e}", shown())))?;
+            let target = std::fs::read_link(&path).map_err(reading)?;
             entry.insert("target".into(), target.display().to_string().into());
         } else if meta.is_dir() {
-            let mut below: Vec<PathBuf> = std::fs::read_dir(&path)
-                .and_then(|d| d.map(|e| e.map(|e| e.path())).collect())
-                .map_err(|e| Failure::new(format!("reading {}: {e}", shown())))?;
-            below.sort();
-            todo.extend(below.into_iter().rev());
+            let mut below: Vec<PathBuf> =
+                std::fs::read_dir(&path).and_then(|d| d.map(|e| e.map(|e| e.path())).collect()).map_err(reading)?;
+            // Files before folders, as Ansible goes.
+            below.sort_by_key(|p| (p.is_dir(), p.clone()));
+            let around: Vec<PathBuf> = around.into_iter().chain(real).collect();
+            todo.extend(below.into_iter().rev().map(|p| (p, around.clone())));
             entry.insert("mode".into(), mode_of(&path)?.into());
         } else {
             entry.insert("mode".into(), mode_of(&path)?.into());

@@ -1,6 +1,6 @@
 //! `fetch`: copies a file of the host to the control node.
 
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 use crate::action::engine_side::{Action, Context};
 use crate::action::module::Failure;
@@ -107,11 +107,7 @@ async fn fetch(args: &Args, ctx: &mut dyn Context) -> Result<Outcome, Failure> {
 /// Where the file goes; a relative place is below the playbook's folder.
 fn place(args: &Args, src: &str, written: &str, ctx: &dyn Context) -> Result<PathBuf, Failure> {
     let base = ctx.var("playbook_dir")?.map(|v| v.to_string()).unwrap_or_default();
-    let home = std::env::var("HOME").ok().filter(|h| !h.is_empty());
-    let dest = match (written.strip_prefix("~/"), home) {
-        (Some(rest), Some(home)) => PathBuf::from(home).join(rest),
-        _ => PathBuf::from(base).join(written),
-    };
+    let dest = PathBuf::from(base).join(crate::vars::expand_user(written));
     if args.flat {
         if written.ends_with('/') {
             let inside = dest.join(src.rsplit('/').next().unwrap_or_default());
@@ -130,9 +126,26 @@ fn place(args: &Args, src: &str, written: &str, ctx: &dyn Context) -> Result<Pat
         }
         return Ok(dest);
     }
-    let inner = src.trim_start_matches('/');
-    if inner.split('/').any(|p| p == "..") {
-        return Err(Failure::new(format!("`src` must not climb: {src}")));
+    let place = straight(&dest.join(ctx.host()).join(src.trim_start_matches('/')));
+    let base = straight(&dest);
+    if !place.starts_with(&base) {
+        let (base, place) = (base.display(), place.display());
+        return Err(Failure::new(format!(
+            "Detected directory traversal, expected to be contained in '{base}' but got '{place}'"
+        )));
     }
-    Ok(dest.join(ctx.host()).join(inner))
+    Ok(place)
+}
+
+/// Without `.` and `..`, whatever lies there.
+fn straight(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => drop(out.pop()),
+            part => out.push(part),
+        }
+    }
+    out
 }

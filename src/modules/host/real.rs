@@ -68,6 +68,8 @@ pub(super) fn stat(path: &Path, follow: bool) -> Result<Option<Stat>, HostError>
     match meta {
         Ok(meta) => Ok(Some(stat_of(&meta))),
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        // A link that leads to itself leads nowhere.
+        Err(e) if follow && e.raw_os_error() == Some(nix::libc::ELOOP) => Ok(None),
         Err(e) => Err(io_error("looking at", path, e)),
     }
 }

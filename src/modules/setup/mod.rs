@@ -5,6 +5,7 @@ mod distribution;
 mod hardware;
 pub mod local;
 mod network;
+mod python;
 mod system;
 
 pub use hardware::{device_uuids, measured, table_fields};
@@ -48,6 +49,7 @@ const GROUPS: &[(&str, &[&str], Collect)] = &[
     ("lsb", &["min"], distribution::lsb),
     ("pkg_mgr", &["min"], distribution::pkg_mgr),
     ("platform", &["min"], system::platform),
+    ("python", &["min"], python::collect),
     ("selinux", &["min"], system::selinux),
     ("service_mgr", &["min"], system::service_mgr),
     ("ssh_pub_keys", &["min"], system::ssh_pub_keys),
@@ -65,9 +67,8 @@ const GROUPS: &[(&str, &[&str], Collect)] = &[
     ("virtualization_type", &["virtual"], system::virtualization),
 ];
 
-/// Names of Ansible's groups that hold nothing here: what they are about needs Python or other programs.
-const EMPTY: &[&str] =
-    &["facter", "ohai", "python", "caps", "system_capabilities", "fibre_channel_wwn", "iscsi", "nvme"];
+/// Names of Ansible's groups that hold nothing here: what they are about needs other programs.
+const EMPTY: &[&str] = &["facter", "ohai", "caps", "system_capabilities", "fibre_channel_wwn", "iscsi", "nvme"];
 
 /// Facts by their short names, and what could not be found out.
 #[derive(Default)]
@@ -109,7 +110,7 @@ impl Module for Setup {
         "ansible.legacy.gather_facts",
     ];
     const DOC: &'static str = "Gathers facts: system, distribution, processors, memory, mounts, network, time, user and local facts.\n\
-        No Python runs on the host, so `ansible_python*` are not among them.";
+        `ansible_python` tells of the Python that the host has, if any; no module needs it.";
     const RETURNS: &'static [(&'static str, &'static str)] = &[("ansible_facts", "The facts, named `ansible_…`")];
     const EXAMPLE: &'static str =
         "- setup:\n    gather_subset: ['!all', min, network]\n    filter: ansible_default_ipv4\n";

@@ -16,9 +16,10 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 pub use numbers::bytes_of;
+pub use paths::expand_user;
 
 pub(super) use data::truth_of;
-pub(super) use paths::{expand_user, files_like, url_parts};
+pub(super) use paths::{files_like, url_parts};
 pub(super) use text::{hash_password, random_letters, shell_words};
 
 use super::jinja::tree::Filter;

@@ -54,7 +54,7 @@ fn split_ext(path: &str) -> (&str, &str) {
 }
 
 /// `~` and `~user` at the start of a path.
-pub(in crate::vars) fn expand_user(path: &str) -> String {
+pub fn expand_user(path: &str) -> String {
     let Some(rest) = path.strip_prefix('~') else { return path.to_owned() };
     let (user, tail) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let home = if user.is_empty() {
