@@ -255,7 +255,7 @@ pub fn drive(session: Session<'_>) -> anyhow::Result<Exit> {
     let known_hosts = state.runs_dir().with_file_name("known_hosts");
     // Modules on this machine work where the playbook lies, as with Ansible; a playbook of the built-in set lies nowhere.
     let here = args.playbooks.first().and_then(|p| std::fs::canonicalize(p).ok()?.parent().map(Path::to_owned));
-    let hosts = Hosts::new(&id, known_hosts, here);
+    let hosts = Hosts::new(&id, known_hosts).starting_in(here);
     let playbooks: Vec<String> = args.playbooks.clone();
     let earlier = (record.earlier().finished.len() as u32, record.earlier().in_doubt.len() as u32);
     let run = Run::new(

@@ -54,17 +54,21 @@ impl Blobs for Store {
 }
 
 impl Hosts {
-    /// For the run of that id; `known_hosts` begins the names of private files for host keys taken at reinstalls. Modules on
-    /// this machine start in `here`, or else where the run was started.
-    pub fn new(run: &str, known_hosts: PathBuf, here: Option<PathBuf>) -> Hosts {
+    /// For the run of that id; `known_hosts` begins the names of private files for host keys taken at reinstalls.
+    pub fn new(run: &str, known_hosts: PathBuf) -> Hosts {
         let store = Arc::new(Store::default());
         Hosts {
-            connector: Connector::new(run, store.clone()).starting_in(here),
+            connector: Connector::new(run, store.clone()),
             store,
             links: Mutex::default(),
             new_keys: Mutex::default(),
             known_hosts,
         }
+    }
+
+    /// With a folder where modules on this machine start; else that is where the run was started.
+    pub fn starting_in(self, here: Option<PathBuf>) -> Hosts {
+        Hosts { connector: self.connector.starting_in(here), ..self }
     }
 
     /// The link to the host that a step acts on, opened if need be.
