@@ -19,6 +19,8 @@ crate::arguments! {
         stable []: u64 = 60u64,
         /// Seconds that the copy may take; orchestration allows four hours.
         timeout []: u64 = 14400u64,
+        /// Seconds for which the controllers may be without a connection: a peer that boots, not one that is gone.
+        apart []: u64 = 900u64,
     }
 }
 
@@ -44,11 +46,23 @@ impl Module for Drbd {
         if platform::patiently(host, |h| platform::host(h, &args.peer))?.active {
             return Ok(Outcome::ok().msg(format!("{} is active already", args.peer)).with("copied", false));
         }
-        let (mut copied, mut whole_since) = (false, None::<Instant>);
+        let (mut copied, mut whole_since, mut apart_since) = (false, None::<Instant>, None::<Instant>);
         let wait = Wait::new(format!("the volumes whole on {}", args.peer), Duration::from_secs(args.timeout));
         let seen = wait.usual(Duration::from_secs(900)).until(host, |host| {
             let volumes = volumes(host)?;
             copied |= volumes.iter().any(|v| v.copying.is_some());
+            if let Some(volume) = volumes.iter().find(|v| v.is_alone()) {
+                let since = *apart_since.get_or_insert_with(Instant::now);
+                if since.elapsed() >= Duration::from_secs(args.apart) {
+                    let Volume { name, connection, .. } = volume;
+                    return Ok(Sight::Never(format!(
+                        "{name} has no connection to {} for {} s: {connection}",
+                        args.peer, args.apart
+                    )));
+                }
+            } else {
+                apart_since = None;
+            }
             let lagging = lagging(&volumes).or(alarmed(host, &args.peer)?);
             Ok(match lagging {
                 Some(seen) => {
@@ -73,7 +87,11 @@ impl Module for Drbd {
             Err(error) => Err(Advice::after(error, |a| {
                 a.cause("the copy is slow, or the controllers do not reach each other over the management network")
                     .safe("yes: the active controller serves; the other one cannot take over yet")
-                    .next("`sudo drbd-overview` on the active controller; then `stx-upgrade resume`")
+                    .next(format!(
+                        "`sudo drbd-overview` on the active controller, `system host-show {}` and its console; once both are \
+                         connected, `stx-upgrade resume`",
+                        args.peer
+                    ))
             })),
         }
     }
@@ -87,6 +105,13 @@ struct Volume {
     disks: String,
     /// How far a copy is, in the words of `drbd-overview`.
     copying: Option<String>,
+}
+
+impl Volume {
+    /// Whether the other side is not there.
+    fn is_alone(&self) -> bool {
+        matches!(self.connection.as_str(), "WFConnection" | "StandAlone" | "Disconnecting" | "Timeout" | "NetworkFailure")
+    }
 }
 
 fn volumes(host: &mut dyn Look) -> Result<Vec<Volume>, HostError> {

@@ -295,6 +295,10 @@ fn judge_lock(now: Host, idle: &mut u32) -> Sight<Host> {
 }
 
 fn judge_unlock(now: Host) -> Sight<Host> {
+    // Maintenance has tried as often as it does, and says so in the task.
+    if now.availability == Availability::Failed && now.task_text.contains("threshold reached") {
+        return Sight::Never(format!("{} failed: {}", now.name, now.task_text));
+    }
     if now.in_service() && now.task == Task::None { Sight::Done(now) } else { Sight::NotYet(now.states()) }
 }
 
@@ -311,7 +315,11 @@ fn stuck(args: &Args, host: &mut dyn Look, error: WaitError) -> Result<Failure, 
                 .next("put the cause right, then `stx-upgrade resume`: it locks again"),
             State::Unlocked => a
                 .cause("the host did not come into service in the product's own time")
-                .next(format!("`system host-show {}` and its console; then `stx-upgrade resume`", args.host)),
+                .next(format!(
+                    "`system host-show {0}` and its console show why; `system host-lock {0}` and `system host-unlock {0}` try \
+                     once more; then `stx-upgrade resume`",
+                    args.host
+                )),
         }
     }))
 }

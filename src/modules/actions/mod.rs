@@ -58,6 +58,7 @@ pub const ALL: &[ActionEntry] = &[
     ActionEntry::of::<set_stats::SetStats>(),
     ActionEntry::of::<gate::StxGate>(),
     ActionEntry::of::<swact::StxSwact>(),
+    ActionEntry::of::<swact::StxFollow>(),
     ActionEntry::of::<synchronize::Synchronize>(),
     ActionEntry::of::<template::Template>(),
     ActionEntry::of::<unarchive::Unarchive>(),

@@ -37,13 +37,10 @@ impl Action for StxSwact {
         if ctx.check() {
             return ctx.call("stx_host_swact", swact).await;
         }
-        let keys = ctx.call("stx_controller_keys", Dict::new()).await?;
+        let keys = trust_both(ctx).await?;
         if keys.status != Status::Ok {
             return Ok(keys);
         }
-        let keys: Vec<String> =
-            keys.data.get("keys").and_then(Value::as_list).unwrap_or_default().iter().map(Value::to_string).collect();
-        ctx.trust_keys(&keys)?;
         let mut outcome = ctx.call("stx_host_swact", swact.clone()).await?;
         let changed = outcome.changed;
         // It ends where it began: on the controller that gave up the services, or with the link. What counts is what is found on
@@ -75,5 +72,38 @@ impl Action for StxSwact {
             outcome = outcome.with("elapsed", start.elapsed().as_secs());
         }
         Ok(outcome)
+    }
+}
+
+/// Reads the keys of both controllers on the link that is trusted, and trusts them at the floating address for this run.
+async fn trust_both(ctx: &mut dyn Context) -> Result<Outcome, Failure> {
+    let keys = ctx.call("stx_controller_keys", Dict::new()).await?;
+    if keys.status == Status::Ok {
+        let list = keys.data.get("keys").and_then(Value::as_list).unwrap_or_default();
+        ctx.trust_keys(&list.iter().map(Value::to_string).collect::<Vec<_>>())?;
+    }
+    Ok(keys)
+}
+
+/// Knows both controllers before anything happens to one.
+pub struct StxFollow;
+
+crate::arguments! {
+    pub struct FollowArgs {}
+}
+
+impl Action for StxFollow {
+    const NAMES: &'static [&'static str] = &["stx_follow"];
+    const DOC: &'static str = "Trusts the host keys of both controllers at the floating address, for this run.\n\
+        When the active controller fails, the other one answers there, with its own key: a run that knows it goes on, and sees what \
+        became of the system. The keys are read over the management network, on a link that is trusted.";
+    const RETURNS: &'static [(&'static str, &'static str)] = &[("keys", "type and key of each, without a host's name")];
+    const EXAMPLE: &'static str = "- name: either controller may answer\n  stx_follow:";
+    const MAY_CHANGE: bool = false;
+    const ONLY_LOOKS: bool = true;
+    type Args = FollowArgs;
+
+    async fn run(_: FollowArgs, _: Dict, ctx: &mut dyn Context) -> Result<Outcome, Failure> {
+        trust_both(ctx).await
     }
 }

@@ -82,6 +82,10 @@ pub fn configured(places: &Places, system: &System, host: &str, key: &str) -> Re
         0o600,
         SYSADMIN,
     )?;
+    // What the last manifest was applied from.
+    for (name, mode, text) in super::data::hieradata(system, host) {
+        put(&upper.join("etc/puppet/cache/hieradata").join(name), text, mode, ROOT)?;
+    }
     if host == "controller-0" {
         loads(&upper, system)?;
         platform(&places.data(system, host), system)?;
@@ -125,8 +129,6 @@ fn platform(root: &Path, system: &System) -> Result<()> {
     let hiera = platform.join("puppet").join(release).join("hieradata");
     for at in 0..system.hosts.len() {
         for (name, mode, text) in super::data::hieradata(system, &system.hosts[at].hostname) {
-            // What the last manifest was applied from.
-            put(&root.join("etc/puppet/cache/hieradata").join(&name), &text, mode, ROOT)?;
             put(&hiera.join(name), text, mode, ROOT)?;
         }
     }
