@@ -18,6 +18,14 @@ fn troubles_of_the_pair() {
     ordeal.set("lock-rejected-late host=controller-1");
     ordeal.fails(&["accepted and then refused", "yes: the host is still unlocked", "stx-upgrade resume"]);
     ordeal.clear();
+    ordeal.set("unlock-fails host=controller-1");
+    ordeal.fails(&["threshold reached", "`system host-lock controller-1`", "stx-upgrade resume"]);
+    ordeal.clear();
+    for state in ["lock", "unlock"] {
+        ordeal.host(&format!(
+            "source /etc/platform/openrc && until system host-{state} controller-1; do sleep 0.2; done"
+        ));
+    }
     ordeal.set("alarm-new id=100.104 entity=host=controller-0.filesystem=/");
     ordeal.fails(&["new or worse alarms", "100.104", "stx-upgrade resume"]);
     ordeal.clear();

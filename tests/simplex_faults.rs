@@ -33,6 +33,18 @@ fn troubles_before_the_wipe() {
     assert!(ordeal.lab.changes().iter().all(|(name, _)| name.starts_with("fault-")), "{:?}", ordeal.lab.changes());
     ordeal.clear();
 
+    // Hieradata that the restore could not use is found while there is a system to mend it on.
+    ordeal.host("cp -a /opt/platform/puppet/21.05/hieradata /root/kept");
+    for (fault, says) in [
+        ("hiera-missing", "hieradata/static.yaml does not exist"),
+        ("hiera-partial", "lacks `platform::etcd::params::port`, which /etc/puppet/cache/hieradata/static.yaml has"),
+    ] {
+        ordeal.set(fault);
+        ordeal.fails(&["1 of 10 checks failed: hieradata", says]);
+        ordeal.clear();
+        ordeal.host("cp -a /root/kept/. /opt/platform/puppet/21.05/hieradata/");
+    }
+
     ordeal.set("disk-full mount=/opt/platform-backup");
     ordeal.fails(&["1 of 10 checks failed: disk space", "/opt/platform-backup has", "system controllerfs-modify"]);
     ordeal.clear();
@@ -97,8 +109,23 @@ fn a_torn_archive_stops_before_the_wipe() {
     ordeal.fails(&["upgrade_data_", "stx-upgrade play abort.yml"]);
     assert_eq!(ordeal.done("host-locking controller-0"), 0);
     // The archive is made by upgrade-start alone: aborted, and begun anew.
-    let out = ordeal.lab.upgrade(&["play", "abort.yml", "-i", "inventory/lab", "--yes"]).output().unwrap();
-    assert!(out.status.success(), "{}", text(&out));
+    let abort = |ordeal: &Ordeal| {
+        let out = ordeal.lab.upgrade(&["play", "abort.yml", "-i", "inventory/lab", "--yes"]).output().unwrap();
+        assert!(out.status.success(), "{}", text(&out));
+    };
+    abort(&ordeal);
+    // An image of which the registry has lost a part.
+    ordeal.host("cp -a /var/lib/docker-distribution /root/kept");
+    ordeal.set("image-missing");
+    let out = ordeal.play(&[]);
+    told(
+        &out,
+        &["does not hold all of its images: docker.io/site/", "yes: nothing was changed", "stx-upgrade play abort.yml"],
+    );
+    assert_eq!(ordeal.done("host-locking controller-0"), 0);
+    ordeal.clear();
+    ordeal.host("cp -a /root/kept/. /var/lib/docker-distribution/");
+    abort(&ordeal);
     let out = ordeal.play(&[]);
     assert!(out.status.success(), "{}", text(&out));
     ordeal.lab.assert_upgraded();
@@ -164,6 +191,8 @@ fn troubles_that_pass() {
         "command-hangs command=load-list seconds=1",
         "api-away seconds=300 --when load-imported",
         "alarm-transient seconds=3000 --when upgrade-started",
+        "host-reboots --when upgrade-started",
+        "lock-refused",
         "reboot-slow seconds=900 --when host-locked",
         "activation-fails-once",
     ] {

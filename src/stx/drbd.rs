@@ -110,7 +110,10 @@ struct Volume {
 impl Volume {
     /// Whether the other side is not there.
     fn is_alone(&self) -> bool {
-        matches!(self.connection.as_str(), "WFConnection" | "StandAlone" | "Disconnecting" | "Timeout" | "NetworkFailure")
+        matches!(
+            self.connection.as_str(),
+            "WFConnection" | "StandAlone" | "Disconnecting" | "Timeout" | "NetworkFailure"
+        )
     }
 }
 
