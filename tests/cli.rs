@@ -253,7 +253,7 @@ fn settings_come_from_the_file_and_the_environment() {
         .code(0)
         .says("\"msg\": \"here\"")
         .hides("Gathering Facts")
-        .says("settings that have no effect here: fact_caching in [defaults]");
+        .says("settings that have no effect here: fact_caching (there are memory and jsonfile)");
 }
 
 #[test]
@@ -383,4 +383,31 @@ fn a_closed_pipe_ends_a_listing_in_peace() {
     let out = Command::new("bash").args(["-c", &line]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&out.stderr), "");
     assert!(String::from_utf8_lossy(&out.stdout).trim_end().ends_with('0'), "{out:?}");
+}
+
+#[test]
+fn facts_are_kept_between_runs_where_the_settings_say_so() {
+    let place = Place::new();
+    place.write(
+        "ansible.cfg",
+        "[defaults]\nfact_caching = jsonfile\nfact_caching_connection = kept\nfact_caching_prefix = f_\n",
+    );
+    place
+        .play(&format!(
+            "{HEAD}    - set_fact: {{first: !unsafe 'a {{{{ b', cacheable: true}}\n    - set_fact: {{second: 1}}\n"
+        ))
+        .code(0);
+    assert_eq!(place.read("kept/f_localhost"), r#"{"first":"a {{ b"}"#);
+    let seen =
+        format!("{HEAD}    - debug: msg=\"{{{{ first | default('gone') }}}} {{{{ second | default('gone') }}}}\"\n");
+    place.play(&seen).code(0).says("a {{ b gone");
+    // Facts that were set are no gathered ones: a play that gathers them once still does.
+    place.write("ansible.cfg", &(place.read("ansible.cfg") + "gathering = smart\n"));
+    place.play("- hosts: all\n  tasks:\n    - debug: var=ansible_system\n").code(0).says("Gathering Facts");
+    let again = place.play("- hosts: all\n  tasks:\n    - debug: var=ansible_system\n").code(0).says("Linux");
+    assert!(!again.text().contains("Gathering Facts"), "{}", again.text());
+    place.write("site.yml", &seen);
+    place.run(&["play", "site.yml", "-i", "localhost,", "-c", "local", "--flush-cache"]).code(0).says("gone gone");
+    place.write("ansible.cfg", "[defaults]\nfact_caching = jsonfile\n");
+    place.play(&seen).code(1).says("set `fact_caching_connection`");
 }

@@ -215,8 +215,8 @@ pub struct Play {
     /// Run notified handlers even on hosts that failed
     #[arg(long)]
     pub force_handlers: bool,
-    /// Forget facts kept from earlier runs (none are kept)
-    #[arg(long, hide = true)]
+    /// Forget facts that earlier runs kept in the fact cache
+    #[arg(long)]
     pub flush_cache: bool,
     /// Ask before each task
     #[arg(long)]

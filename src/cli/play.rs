@@ -258,6 +258,7 @@ pub fn drive(session: Session<'_>) -> anyhow::Result<Exit> {
     let hosts = Hosts::new(&id, known_hosts).starting_in(here);
     let playbooks: Vec<String> = args.playbooks.clone();
     let earlier = (record.earlier().finished.len() as u32, record.earlier().in_doubt.len() as u32);
+    let flushed: Vec<String> = loaded.inventory.hosts.keys().filter(|_| args.flush_cache).cloned().collect();
     let run = Run::new(
         id.clone(),
         options,
@@ -268,6 +269,8 @@ pub fn drive(session: Session<'_>) -> anyhow::Result<Exit> {
         hosts,
         operator::asker(chosen.screen),
     );
+    // Those that no play meets are forgotten too.
+    flushed.iter().for_each(|host| drop(run.vars.of(host)));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     let ended = runtime.block_on(async {
         if part == 1
@@ -354,6 +357,7 @@ fn options(args: &Play, loaded: &Loaded) -> anyhow::Result<Options> {
         link_timeout: set("STX_UPGRADE_LINK_TIMEOUT").and_then(|v| v.parse().ok()).unwrap_or(300),
         force_handlers: args.force_handlers,
         gathering: Gathering::of(settings.text("gathering")),
+        fact_cache: settings.fact_cache(args.flush_cache)?,
         start_at: args.start_at_task.clone(),
         step: args.step,
         yes: args.gates.yes,

@@ -5,10 +5,11 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 
 use super::args::{Output, Play, Secrets};
 use crate::action::args::truth;
+use crate::engine::fact_cache::FactCache;
 use crate::model::value::Value;
 use crate::modules::setup::local::ini;
 
@@ -50,6 +51,14 @@ const KNOWN: &[Known] = known! {
     "connection_password_file" ["ANSIBLE_CONNECTION_PASSWORD_FILE"] ["defaults"."connection_password_file"] "file with the login password"
     "vault_password_file" ["ANSIBLE_VAULT_PASSWORD_FILE"] ["defaults"."vault_password_file"] "file or program with the vault password"
     "vault_identity_list" ["ANSIBLE_VAULT_IDENTITY_LIST"] ["defaults"."vault_identity_list"] "vault identities, LABEL@FILE, between commas"
+    "fact_caching" ["ANSIBLE_CACHE_PLUGIN"] ["defaults"."fact_caching"]
+        "whether facts are kept between runs: memory (they are not) or jsonfile"
+    "fact_caching_connection" ["ANSIBLE_CACHE_PLUGIN_CONNECTION"] ["defaults"."fact_caching_connection"]
+        "the folder that jsonfile keeps them in"
+    "fact_caching_prefix" ["ANSIBLE_CACHE_PLUGIN_PREFIX"] ["defaults"."fact_caching_prefix"]
+        "what the names of its files begin with"
+    "fact_caching_timeout" ["ANSIBLE_CACHE_PLUGIN_TIMEOUT"] ["defaults"."fact_caching_timeout"]
+        "seconds that kept facts hold: 86400; 0 is for ever"
     "gathering" ["ANSIBLE_GATHERING"] ["defaults"."gathering"] "implicit, explicit or smart"
     "strategy" ["ANSIBLE_STRATEGY"] ["defaults"."strategy"] "linear, free or host_pinned"
     "force_handlers" ["ANSIBLE_FORCE_HANDLERS"] ["defaults"."force_handlers"] "run notified handlers on hosts that failed"
@@ -217,6 +226,9 @@ impl Settings {
                 settings.unheeded.push(name.clone());
             }
         }
+        if settings.text("fact_caching").is_some_and(|k| !matches!(plain(k), "memory" | "jsonfile")) {
+            settings.unheeded.push("fact_caching (there are memory and jsonfile)".into());
+        }
         // Of these one value is the only one here.
         for (name, only, why) in [
             ("hash_behaviour", "replace", "variables of higher rank replace"),
@@ -269,6 +281,23 @@ impl Settings {
             }
             _ => folder.join(path.replace("{{CWD}}", ".")),
         }
+    }
+
+    /// Where facts are kept between runs.
+    pub fn fact_cache(&self, flush: bool) -> anyhow::Result<Option<FactCache>> {
+        if self.text("fact_caching").map(plain) != Some("jsonfile") {
+            return Ok(None);
+        }
+        let Some(dir) = self.path("fact_caching_connection") else {
+            bail!("the fact cache `jsonfile` needs a folder: set `fact_caching_connection`");
+        };
+        let holds = match self.text("fact_caching_timeout").map(|t| t.trim().parse::<u64>()) {
+            None => Some(86_400),
+            Some(Ok(seconds)) => Some(seconds).filter(|s| *s > 0),
+            Some(Err(_)) => bail!("`fact_caching_timeout` must be a number of seconds"),
+        };
+        let prefix = self.text("fact_caching_prefix").unwrap_or_default();
+        FactCache::open(dir, prefix, holds.map(std::time::Duration::from_secs), flush).map(Some).map_err(|e| anyhow!(e))
     }
 
     /// The sources of the inventory: paths, or lists of hosts.
@@ -331,6 +360,11 @@ impl Settings {
             eprintln!("[WARNING]: settings that have no effect here: {}", self.unheeded.join(", "));
         }
     }
+}
+
+/// A plugin's name without its collection.
+fn plain(plugin: &str) -> &str {
+    plugin.strip_prefix("ansible.builtin.").unwrap_or(plugin)
 }
 
 /// The table, for `--help`.
@@ -399,8 +433,8 @@ mod tests {
         assert_eq!(
             s.unheeded,
             [
-                "fact_caching in [defaults] of /site/ansible.cfg",
                 "ANSIBLE_CALLBACKS_ENABLED",
+                "fact_caching (there are memory and jsonfile)",
                 "hash_behaviour (variables of higher rank replace)"
             ]
         );

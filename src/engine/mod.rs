@@ -8,6 +8,7 @@ pub mod caller;
 pub mod context;
 pub mod cursor;
 pub mod execute;
+pub mod fact_cache;
 pub mod gate;
 pub mod hosts;
 pub mod include;

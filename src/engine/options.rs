@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::fact_cache::FactCache;
 use crate::model::secret::Secret;
 
 /// What the command line says.
@@ -31,6 +32,8 @@ pub struct Options {
     pub link_timeout: u64,
     pub force_handlers: bool,
     pub gathering: Gathering,
+    /// Where facts are kept between runs; none keeps them for this run only.
+    pub fact_cache: Option<FactCache>,
     pub start_at: Option<String>,
     pub step: bool,
     /// `--yes`: gates are answered beforehand.

@@ -111,6 +111,7 @@ impl Run {
         asker: Option<Box<dyn Asker>>,
     ) -> Arc<Run> {
         let start_at = options.start_at.clone();
+        let vars = Store::new(options.fact_cache.clone());
         record.kept_secrets().iter().for_each(|s| out.mask.learn(s));
         Arc::new(Run {
             id,
@@ -118,7 +119,7 @@ impl Run {
             options,
             compiler,
             inventory: RwLock::new(inventory),
-            vars: Store::default(),
+            vars,
             record,
             out,
             hosts,

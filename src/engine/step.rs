@@ -266,7 +266,13 @@ impl<'a> Step<'a> {
         loop {
             let mut done = execute::execute(self, scope, item).await?;
             if !done.outcome.diff.is_empty() && self.wants_diff(scope) {
-                let diff = done.outcome.diff_value();
+                let mut diff = done.outcome.diff_value();
+                // Ansible's actions that copy files give a list, whatever its length.
+                if matches!(crate::plan::words::local_name(&self.task.action()), "copy" | "template")
+                    && diff.as_list().is_none()
+                {
+                    diff = Value::list(vec![diff]);
+                }
                 done.outcome.data.insert("diff".into(), diff);
             }
             if retrying {

@@ -3,11 +3,16 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use super::fact_cache::FactCache;
 use crate::model::value::{Dict, Key, Value};
 
 /// Variables of hosts that a run makes; shared by all steps.
 #[derive(Default)]
-pub struct Store(RwLock<HashMap<String, HostVars>>);
+pub struct Store {
+    hosts: RwLock<HashMap<String, HostVars>>,
+    /// Where facts are kept for later runs, and come from.
+    cache: Option<FactCache>,
+}
 
 /// One host's. Clones are cheap, so a step sees one moment.
 #[derive(Clone, Default)]
@@ -20,13 +25,41 @@ pub struct HostVars {
 }
 
 impl Store {
-    fn change(&self, host: &str, f: impl FnOnce(&mut HostVars)) {
-        f(self.0.write().unwrap_or_else(PoisonError::into_inner).entry(host.to_owned()).or_default());
+    pub fn new(cache: Option<FactCache>) -> Store {
+        Store { cache, ..Store::default() }
+    }
+
+    /// Changes what is known of a host, and gives its facts as they are then.
+    fn change(&self, host: &str, f: impl FnOnce(&mut HostVars)) -> Arc<Dict> {
+        let mut hosts = self.hosts.write().unwrap_or_else(PoisonError::into_inner);
+        let known = hosts.entry(host.to_owned()).or_insert_with(|| self.kept(host));
+        f(known);
+        known.facts.clone()
+    }
+
+    /// What earlier runs kept of a host.
+    fn kept(&self, host: &str) -> HostVars {
+        let facts = self.cache.as_ref().map(|c| c.load(host)).unwrap_or_default();
+        HostVars { facts: Arc::new(facts), ..HostVars::default() }
+    }
+
+    fn keep(&self, host: &str, facts: &Dict) {
+        if let Some(cache) = &self.cache {
+            cache.save(host, facts);
+        }
     }
 
     /// All of a host's as they are now.
     pub fn of(&self, host: &str) -> HostVars {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(host).cloned().unwrap_or_default()
+        let known = self.hosts.read().unwrap_or_else(PoisonError::into_inner).get(host).cloned();
+        match (known, &self.cache) {
+            (Some(known), _) => known,
+            (None, None) => HostVars::default(),
+            (None, Some(_)) => {
+                let mut hosts = self.hosts.write().unwrap_or_else(PoisonError::into_inner);
+                hosts.entry(host.to_owned()).or_insert_with(|| self.kept(host)).clone()
+            }
+        }
     }
 
     pub fn register(&self, host: &str, name: &str, result: Value) {
@@ -37,13 +70,16 @@ impl Store {
 
     /// `set_fact`; cacheable ones are facts of the host too.
     pub fn set_facts(&self, host: &str, facts: &Dict, cacheable: bool) {
-        self.change(host, |h| {
+        let known = self.change(host, |h| {
             let given = || facts.iter().map(|(k, v)| (k.clone(), v.clone()));
             Arc::make_mut(&mut h.set).extend(given());
             if cacheable {
                 Arc::make_mut(&mut h.facts).extend(given());
             }
         });
+        if cacheable {
+            self.keep(host, &known);
+        }
     }
 
     pub fn include_vars(&self, host: &str, vars: &Dict) {
@@ -52,7 +88,7 @@ impl Store {
 
     /// Facts that a module found; a mapping is laid over one of the same name.
     pub fn facts(&self, host: &str, facts: &Dict) {
-        self.change(host, |h| {
+        let known = self.change(host, |h| {
             let known = Arc::make_mut(&mut h.facts);
             for (k, v) in facts {
                 let merged = match (known.get(k), v) {
@@ -66,14 +102,18 @@ impl Store {
                 known.insert(k.clone(), merged);
             }
         });
+        self.keep(host, &known);
     }
 
     /// Whether facts were gathered from a host.
     pub fn has_facts(&self, host: &str) -> bool {
-        self.of(host).facts.keys().any(|k| k.as_str().is_some_and(|k| k != "ansible_local"))
+        self.of(host).facts.contains_key("module_setup")
     }
 
     pub fn clear_facts(&self, host: &str) {
         self.change(host, |h| h.facts = Arc::default());
+        if let Some(cache) = &self.cache {
+            cache.forget(host);
+        }
     }
 }

@@ -286,7 +286,11 @@ impl Layer {
 
 impl Look for Preview {
     fn stat(&mut self, path: &Path, follow: bool) -> Result<Option<Stat>, HostError> {
-        self.layer().look(path, follow)
+        match self.layer().look(path, follow) {
+            // A link that leads to itself leads nowhere, as on the host itself.
+            Err(HostError::Io { source, .. }) if follow && source.raw_os_error() == Some(nix::libc::ELOOP) => Ok(None),
+            seen => seen,
+        }
     }
 
     fn read(&mut self, path: &Path) -> Result<Vec<u8>, HostError> {
