@@ -16,6 +16,7 @@ use crate::model::outcome::Outcome;
 use crate::model::playbook::Task;
 use crate::model::secret::{Secret, is_secret_name};
 use crate::model::value::{Dict, Key, Value};
+use crate::plan::words::local_name;
 use crate::plan::{RolePlan, TaskPlan};
 use crate::vars::template::{Control, Scope, TemplateError};
 
@@ -403,6 +404,18 @@ impl Control for TaskScope {
             (Some(task), _) => task.search.clone(),
             (None, Some(play)) => vec![play.plan.dir.clone()],
             (None, None) => Vec::new(),
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        let looped = |t: &TaskPlan| {
+            t.task.looping.as_ref().and_then(|l| l.with.as_ref()).is_some_and(|w| local_name(&w.value) == "first_found")
+        };
+        let Some(task) = self.task.as_ref().filter(|t| looped(t)) else { return "" };
+        match task.action() {
+            name if name.contains("template") => "templates",
+            name if name.contains("var") => "vars",
+            _ => "files",
         }
     }
 

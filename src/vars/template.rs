@@ -42,6 +42,10 @@ pub trait Scope: Send + Sync {
 pub trait Control: Send + Sync {
     /// The folders in which a relative file is looked for: role and play folders, the nearest first.
     fn search(&self) -> Vec<PathBuf>;
+    /// The folder in each of those that `first_found` looks into first; none unless it is the loop of a task.
+    fn kind(&self) -> &'static str {
+        ""
+    }
     /// A file's bytes, decrypted if it is a vault.
     fn read(&self, path: &Path) -> Result<Vec<u8>, String>;
     /// Runs a shell command here and gives its exit code, output and errors.

@@ -199,13 +199,12 @@ fn first_found(cx: &mut Cx<'_>, terms: Vec<Val>, args: Args) -> Res<Vec<Val>> {
             }
         }
     }
+    let kind = cx.control("a lookup of files")?.kind();
     for name in &candidates {
-        for kind in ["files", "templates", "vars", "tasks"] {
-            if let Ok(path) = locate(cx, kind, name)
-                && path.exists()
-            {
-                return Ok(vec![Val::from(path.display().to_string())]);
-            }
+        if let Ok(path) = locate(cx, kind, name)
+            && path.exists()
+        {
+            return Ok(vec![Val::from(path.display().to_string())]);
         }
     }
     if skip {
