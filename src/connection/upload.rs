@@ -235,7 +235,7 @@ if [ "$m" != {arch} ]; then say "no: the host is $m, and this program is built f
 u=$(id -u); why=; dir=
 for r in "${{XDG_CACHE_HOME:-$HOME/.cache}}/stx-upgrade" "/var/tmp/stx-upgrade-$u" "/tmp/stx-upgrade-$u" "/dev/shm/stx-upgrade-$u"; do
   d="$r/{sha256}"
-  if [ -h "$r" ] || ! mkdir -p "$d" 2>/dev/null || [ ! -O "$r" ] || [ ! -O "$d" ]; then why="$why; $r cannot be made or is not ours"; continue; fi
+  if [ -h "$r" ] || ! mkdir -p "$r" 2>/dev/null || [ -h "$r" ] || [ ! -O "$r" ] || ! mkdir -p "$d" 2>/dev/null || [ ! -O "$d" ]; then why="$why; $r cannot be made or is not ours"; continue; fi
   chmod 711 "$r"; chmod 700 "$d"; p="$d/probe.$$"
   if ! {{ printf '#!/bin/sh\n' >"$p"; }} 2>/dev/null; then why="$why; $r is full"; rm -f "$p"; rmdir "$d"; continue; fi
   chmod 700 "$p"

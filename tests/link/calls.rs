@@ -11,8 +11,8 @@ use stx_upgrade::connection::{Blobs, Content, Kind, Known, LinkError, Target, Ti
 use stx_upgrade::dict;
 use stx_upgrade::model::outcome::{Outcome, Status};
 
-use crate::lab::{Lab, call, of_run, processes, sh, soon};
-use crate::trial;
+use crate::lab::{BARE, Lab, PLAIN, call, of_run, processes, sh, soon};
+use crate::{trial, with_users};
 
 pub fn trials(lab: &'static Lab) -> Vec<Trial> {
     vec![
@@ -31,6 +31,7 @@ pub fn trials(lab: &'static Lab) -> Vec<Trial> {
         trial("an agent without an engine leaves", lab, idle),
         trial("uploaded once, older ones removed", lab, uploaded),
         trial("a shell without an agent", lab, shell),
+        with_users("links in shared directories are not followed", lab, planted),
     ]
 }
 
@@ -302,4 +303,42 @@ async fn shell(lab: &'static Lab) {
         assert!(matches!(late, Err(LinkError::TimedOut { .. })), "{late:?}");
         shell.close().await;
     }
+}
+
+/// Another user makes links where the agent would work, to a directory that is the login's own.
+async fn planted(lab: &'static Lab) {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
+    let uid = |user: &str| {
+        let passwd = std::fs::read_to_string(lab.dir.join("etc/passwd")).unwrap();
+        let line = passwd.lines().find(|l| l.starts_with(&format!("{user}:"))).unwrap().to_owned();
+        line.split(':').nth(2).unwrap().parse::<u32>().unwrap()
+    };
+    let (login, other) = (uid(BARE), uid(PLAIN));
+    let own = lab.dir.join("its-own");
+    std::fs::create_dir(&own).unwrap();
+    std::fs::set_permissions(&own, PermissionsExt::from_mode(0o755)).unwrap();
+    chown(&own, Some(login), Some(login)).unwrap();
+    let links = ["/var/tmp", "/tmp", "/dev/shm"].map(|d| format!("{d}/stx-upgrade-{login}"));
+    for link in &links {
+        symlink(&own, link).unwrap();
+        lchown(link, Some(other), Some(other)).unwrap();
+    }
+    let connector = lab.connector(&lab.run());
+    let refused = connector.open(&lab.target_as(BARE)).await.err();
+    assert!(matches!(&refused, Some(LinkError::Upload { why, .. }) if why.contains("is not ours")), "{refused:?}");
+    assert_eq!(std::fs::read_dir(&own).unwrap().count(), 0);
+    assert_eq!(std::fs::metadata(&own).unwrap().mode() & 0o777, 0o755);
+    // A directory of somebody else's is as little used.
+    std::fs::remove_file(&links[0]).unwrap();
+    std::fs::create_dir(&links[0]).unwrap();
+    chown(&links[0], Some(other), Some(other)).unwrap();
+    std::fs::set_permissions(&links[0], PermissionsExt::from_mode(0o777)).unwrap();
+    std::fs::remove_file(&links[2]).unwrap();
+    let link = connector.open(&lab.target_as(BARE)).await.unwrap();
+    assert_eq!(std::fs::read_dir(&links[0]).unwrap().count(), 0);
+    assert!(std::fs::symlink_metadata(&links[2]).unwrap().is_dir());
+    link.bye().await;
+    std::fs::remove_dir(&links[0]).unwrap();
+    std::fs::remove_file(&links[1]).unwrap();
+    std::fs::remove_dir_all(&links[2]).unwrap();
 }

@@ -15,12 +15,13 @@ use stx_upgrade::connection::{Blobs, Connector, Link, Target};
 use stx_upgrade::model::value::{Dict, Value};
 
 /// Users of the lab, each with [`PASSWORD`]: one may become anybody with its password, one with none, one nobody; of
-/// one the sudoers demand a terminal; the password of one has expired.
+/// one the sudoers demand a terminal; the password of one has expired; one has a home that it cannot write to.
 pub const OPS: &str = "linkops";
 pub const FREE: &str = "linkfree";
 pub const PLAIN: &str = "linkplain";
 pub const TTY: &str = "linktty";
 pub const OLD: &str = "linkold";
+pub const BARE: &str = "linkbare";
 /// With the characters that shells and prompts trip over.
 pub const PASSWORD: &str = "p&ss'w$rd \"x\\";
 
@@ -169,7 +170,7 @@ fn users_script(dir: &Path) -> String {
         "cp -a /etc {d}/etc\nmount --bind {d}/etc /etc\nmkdir -p {d}/home /run/sshd\nmount -t tmpfs none /etc/sudoers.d\n\
          rm -f /etc/nologin /run/nologin\n"
     );
-    for (n, user) in [OPS, FREE, PLAIN, TTY, OLD].iter().enumerate() {
+    for (n, user) in [OPS, FREE, PLAIN, TTY, OLD, BARE].iter().enumerate() {
         let uid = 64100 + n;
         script += &format!(
             "echo '{user}:x:{uid}:{uid}::{d}/home/{user}:/bin/sh' >>/etc/passwd\necho '{user}:x:{uid}:' >>/etc/group\n\
@@ -179,10 +180,11 @@ fn users_script(dir: &Path) -> String {
     }
     script += &format!(
         "chpasswd <<'EOF'\n{}EOF\n",
-        [OPS, FREE, PLAIN, TTY, OLD].map(|u| format!("{u}:{PASSWORD}\n")).concat()
+        [OPS, FREE, PLAIN, TTY, OLD, BARE].map(|u| format!("{u}:{PASSWORD}\n")).concat()
     );
     script += &format!(
-        "sed -i 's/^{OLD}:\\([^:]*\\):[0-9]*:0:99999:/{OLD}:\\1:10000:0:30:/' /etc/shadow\n\
+        "chown 0:0 {d}/home/{BARE}\nchmod 555 {d}/home/{BARE}\n\
+         sed -i 's/^{OLD}:\\([^:]*\\):[0-9]*:0:99999:/{OLD}:\\1:10000:0:30:/' /etc/shadow\n\
          cat >/etc/sudoers <<'EOF'\nDefaults timestamp_timeout=0, lecture=never, passwd_tries=3\nDefaults:{TTY} requiretty\nroot ALL=(ALL) ALL\n\
          {OPS} ALL=(ALL) ALL\n{FREE} ALL=(ALL) NOPASSWD: ALL\n{TTY} ALL=(ALL) NOPASSWD: ALL\n{OLD} ALL=(ALL) ALL\nEOF\n\
          exec /usr/sbin/sshd -D -e -f {d}/sshd_config\n"
