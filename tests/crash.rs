@@ -39,12 +39,14 @@ fn text(out: &Output) -> String {
 #[test]
 fn faults_on_every_side() {
     let dir = tempfile::tempdir().unwrap();
-    let Some(out) = crash(dir.path(), &["--sample", "1", "--faults", "kill,cut-sent,reboot,journal-full,two-resumes"])
-    else {
+    let Some(out) = crash(
+        dir.path(),
+        &["--sample", "1", "--faults", "kill,cut-sent,reboot,journal-full,journal-slow,clock-stepped,two-resumes"],
+    ) else {
         return;
     };
     assert_eq!(out.status.code(), Some(0), "{}", text(&out));
-    assert!(text(&out).contains("5 faults, 5 converged, 0 twice, 0 lost\n"), "{}", text(&out));
+    assert!(text(&out).contains("7 faults, 7 converged, 0 twice, 0 lost\n"), "{}", text(&out));
     assert!(!dir.path().join("logs").exists());
 }
 

@@ -1,6 +1,7 @@
 //! The only way out of a run: events, stamped, masked, counted, handed to the reporters and noted in the journal.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use indexmap::IndexMap;
@@ -156,9 +157,24 @@ impl Out {
     }
 }
 
-/// Milliseconds since 1970.
+/// Milliseconds since 1970. Of a run's times only people make use: nothing is ordered or decided by them, as clocks are set.
 pub fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
+    now.saturating_add_signed(stepped())
+}
+
+/// For fault tests: `STX_UPGRADE_STEP_CLOCK=N:SECONDS` sets this clock forward, or with a minus back, once it was read N times.
+fn stepped() -> i64 {
+    static STEP: LazyLock<Option<(u64, i64)>> = LazyLock::new(|| {
+        let wanted = std::env::var("STX_UPGRADE_STEP_CLOCK").ok()?;
+        let (reads, seconds) = wanted.split_once(':')?;
+        Some((reads.parse().ok()?, seconds.parse::<i64>().ok()?.checked_mul(1000)?))
+    });
+    static READS: AtomicU64 = AtomicU64::new(0);
+    match *STEP {
+        Some((reads, by)) if READS.fetch_add(1, Ordering::Relaxed) >= reads => by,
+        _ => 0,
+    }
 }
 
 /// A step's reference with the name as it is shown.

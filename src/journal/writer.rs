@@ -4,6 +4,7 @@
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -71,6 +72,7 @@ fn closed() -> JournalError {
 fn run(mut journal: Journal, inbox: &mpsc::Receiver<Message>) -> Journal {
     let mut open = true;
     let mut crash = Crash::wanted();
+    let slow = slow();
     while open {
         let Ok(first) = inbox.recv() else { break };
         let (mut bodies, mut waiting) = (Vec::new(), Vec::new());
@@ -87,6 +89,7 @@ fn run(mut journal: Journal, inbox: &mpsc::Receiver<Message>) -> Journal {
                 }
             }
         }
+        thread::sleep(slow);
         crash.at(&mut journal, &mut bodies);
         let done = if waiting.is_empty() { journal.write(&bodies) } else { journal.append(&bodies) };
         let done = done.map_err(Arc::new);
@@ -95,6 +98,12 @@ fn run(mut journal: Journal, inbox: &mpsc::Receiver<Message>) -> Journal {
         }
     }
     journal
+}
+
+/// For fault tests: `STX_UPGRADE_SLOW_JOURNAL=MILLISECONDS` is what every write takes longer, as on a disk that others keep busy.
+fn slow() -> Duration {
+    let set = std::env::var("STX_UPGRADE_SLOW_JOURNAL").ok().and_then(|n| n.parse().ok());
+    Duration::from_millis(set.unwrap_or(0))
 }
 
 /// For fault tests: as soon as `N` records of this session are on disk, `STX_UPGRADE_CRASH_AFTER=N` ends this process as a

@@ -23,6 +23,8 @@ pub enum Kind {
     SshdRefuses,
     /// The journal's disk is full
     JournalFull,
+    /// Every write of the journal takes a while, before the runner is killed and after
+    JournalSlow,
     /// The journal is read-only when the killed run is resumed
     JournalReadOnly,
     /// The disk that the playbook writes to is full (/srv of the hosts)
@@ -31,6 +33,8 @@ pub enum Kind {
     PipeClosed,
     /// The terminal has gone (SIGHUP)
     Hangup,
+    /// The control machine's clock is set back a day before the runner is killed, and right again for its resume
+    ClockStepped,
     /// A killed run is resumed twice at once
     TwoResumes,
     /// A killed run's journal is resumed on another machine

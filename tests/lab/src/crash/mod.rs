@@ -1,8 +1,8 @@
 //! `stx-lab crash`: a playbook is run once clean, then again and again with one fault each, each time on a fresh lab, and
 //! resumed. What it came to must be what the clean run came to, with nothing done twice and nothing lost.
 //!
-//! The runner is a black box here: its command line, its exit codes, its JSON lines, and three environment variables that
-//! stop, kill or cut it at a chosen moment.
+//! The runner is a black box here: its command line, its exit codes, its JSON lines, and environment variables that stop,
+//! kill, cut or slow it at a chosen moment, or set its clock.
 
 mod bed;
 mod end;

@@ -17,6 +17,9 @@ const DEADLINE: Duration = Duration::from_secs(180);
 /// A run that is not through after so many resumes never will be.
 const RESUMES: usize = 8;
 
+/// Milliseconds that a slow disk takes longer for each write.
+const SLOW: &str = "50";
+
 /// What a trial came to.
 pub struct CameTo {
     pub end: End,
@@ -95,6 +98,11 @@ impl<'a> Trial<'a> {
             Kind::Kill | Kind::TwoResumes | Kind::Moved | Kind::JournalReadOnly => {
                 play.env("STX_UPGRADE_CRASH_AFTER", at)
             }
+            Kind::JournalSlow => play.env("STX_UPGRADE_CRASH_AFTER", at).env("STX_UPGRADE_SLOW_JOURNAL", SLOW),
+            Kind::ClockStepped => {
+                let step = format!("{at}:-86400");
+                play.env("STX_UPGRADE_CRASH_AFTER", (fault.at + 1).to_string()).env("STX_UPGRADE_STEP_CLOCK", step)
+            }
             Kind::CutBefore => play.env("STX_UPGRADE_CUT_LINKS", at + ":before"),
             Kind::CutSent => play.env("STX_UPGRADE_CUT_LINKS", at + ":sent"),
             Kind::CutAnswered => play.env("STX_UPGRADE_CUT_LINKS", at + ":answered"),
@@ -112,6 +120,9 @@ impl<'a> Trial<'a> {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let mut resume = self.bed.runner(&words);
         resume.env("XDG_STATE_HOME", &self.state);
+        if self.fault.is_some_and(|fault| fault.kind == Kind::JournalSlow) {
+            resume.env("STX_UPGRADE_SLOW_JOURNAL", SLOW);
+        }
         resume
     }
 
