@@ -165,6 +165,37 @@ fn a_failed_run_is_resumed_at_the_failed_step() {
     place.run(&["show", "--verify"]).code(0).says("chain intact");
 }
 
+/// A step that ends its own agent: nobody knows what became of it, and nobody is there to be asked.
+#[test]
+fn a_step_in_doubt_is_left_to_the_operator() {
+    for (answer, log) in [("ran", "x\n"), ("run", "x\nx\n")] {
+        let place = Place::new();
+        let text = format!("{HEAD}    - shell: echo x >> log; test -e once || {{ touch once; kill -9 $PPID; }}\n");
+        place
+            .play(&text)
+            .code(13)
+            .says("`stx-upgrade resume --in-doubt ran` if it did, `--in-doubt run` to run it now");
+        place.run(&["resume"]).code(13).says("--in-doubt");
+        place.run(&["resume", "--in-doubt", answer]).code(0).says("changed=1");
+        assert_eq!(place.read("log"), log, "{answer}");
+    }
+}
+
+#[test]
+fn a_step_whose_result_cannot_be_opened_runs_again_with_its_handlers() {
+    let place = Place::new();
+    let text = format!(
+        "{HEAD}    - copy: {{content: '{{{{ db_password }}}}', dest: conf}}\n      vars: {{db_password: Sw0rdf1sh}}\n      no_log: true\n      notify: h\n\
+         \x20   - command: cat needed\n  handlers:\n    - name: h\n      shell: echo handler >> log\n"
+    );
+    place.play(&text).code(2);
+    // As on another machine: the key lies in the state folder alone.
+    fs::remove_file(place.dir.path().join("state/stx-upgrade/seal.key")).unwrap();
+    place.write("needed", "");
+    place.run(&["resume"]).code(0);
+    assert_eq!(place.read("log"), "handler\n");
+}
+
 #[test]
 fn an_edited_step_is_not_taken_for_the_one_on_record() {
     let place = Place::new();

@@ -19,14 +19,29 @@ pub const SOCKET: &str = "socket";
 
 /// Serves one link: Hello to the server, then bytes both ways until one side is gone.
 pub fn attach(run: &str, idle: Duration) -> io::Result<()> {
-    match open(run, idle) {
-        Ok(server) => bridge(server),
+    match answered(run, idle) {
+        Ok((server, first)) => bridge(server, &first),
         Err(e) => {
             let why = format!("the agent did not start: {e}");
             io::stdout().write_all(&Frame::message(&FromAgent::Refused { why })?.encode())?;
             Err(e)
         }
     }
+}
+
+/// A server that has said something. One that is being killed still takes connections for a moment: another try finds that it
+/// is gone.
+fn answered(run: &str, idle: Duration) -> io::Result<(UnixStream, Vec<u8>)> {
+    for _ in 0..40 {
+        let mut server = open(run, idle)?;
+        let mut first = vec![0; 64 << 10];
+        if let Ok(n @ 1..) = server.read(&mut first) {
+            first.truncate(n);
+            return Ok((server, first));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Err(io::Error::other("it ends without a word"))
 }
 
 fn open(run: &str, idle: Duration) -> io::Result<UnixStream> {
@@ -40,7 +55,8 @@ fn open(run: &str, idle: Duration) -> io::Result<UnixStream> {
             running(run).ok_or_else(|| io::Error::other("it started and is gone again"))?
         }
     };
-    server.write_all(&Frame::message(&ToAgent::Hello { version: VERSION, run: run.to_owned() })?.encode())?;
+    // One that is gone by now says nothing either, which the caller sees.
+    let _ = server.write_all(&Frame::message(&ToAgent::Hello { version: VERSION, run: run.to_owned() })?.encode());
     Ok(server)
 }
 
@@ -87,7 +103,7 @@ fn start(run: &str, idle: Duration) -> io::Result<()> {
     Err(last)
 }
 
-fn bridge(server: UnixStream) -> io::Result<()> {
+fn bridge(server: UnixStream, first: &[u8]) -> io::Result<()> {
     let mut up = server.try_clone()?;
     std::thread::Builder::new().stack_size(64 << 10).spawn(move || {
         let _ = carry(&mut io::stdin().lock(), &mut up);
@@ -96,6 +112,7 @@ fn bridge(server: UnixStream) -> io::Result<()> {
     })?;
     // Standard output itself is a `LineWriter`, which would hold back the end of a frame.
     let mut out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    out.write_all(first)?;
     carry(&mut &server, &mut out)
 }
 

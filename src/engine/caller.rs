@@ -360,14 +360,16 @@ impl<'a> Caller<'a> {
 
     async fn ask_operator(&self) -> Result<(String, Ruling, String, Settled), End> {
         let run = self.step.run;
-        let question = format!(
-            "[{}] `{}` ({}) was begun, and nobody can say whether it ran. Look at the host, then type `ran` if it did, \
-             `run` to run it now, anything else to stop",
+        let about = format!(
+            "[{}] `{}` ({}) was begun, and nobody can say whether it ran. Look at the host, then",
             self.step.host, self.step.reference.name, self.step.reference.place
         );
         let answer = match run.options.in_doubt.clone() {
             Some(answer) => Some(answer),
-            None => run.ask(&format!("{question}: "), true).await?,
+            None => {
+                let question = format!("{about} type `ran` if it did, `run` to run it now, anything else to stop: ");
+                run.ask(&question, true).await?
+            }
         };
         let by = run.options.operator.clone();
         match answer.as_deref().map(str::trim) {
@@ -376,7 +378,9 @@ impl<'a> Caller<'a> {
                 Ok((by, Ruling::TakenAsDone, "the operator says that it ran".into(), Settled::Done(Box::new(outcome))))
             }
             Some("run") => Ok((by, Ruling::Again, "the operator says to run it".into(), Settled::Again)),
-            _ => Err(End::Halt(Halt::InDoubt(question))),
+            _ => Err(End::Halt(Halt::InDoubt(format!(
+                "{about} `stx-upgrade resume --in-doubt ran` if it did, `--in-doubt run` to run it now"
+            )))),
         }
     }
 

@@ -136,9 +136,12 @@ impl Recorder {
         self.earlier.in_doubt.get(&place.key())
     }
 
-    /// Whether a step runs again after an attempt that may have run.
+    /// Whether a step runs again after an attempt that may have run, or that changed something and whose result cannot be read
+    /// here: it may find nothing to do now, and its handlers must run all the same.
     pub fn counts_as_changed(&self, place: &StepPlace) -> bool {
+        let unread = |d: &Done| self.answers.as_ref().is_none_or(|a| a.answer(d).is_err());
         self.earlier.counts_as_changed(&place.key())
+            || self.ended(place).is_some_and(|d| d.changed && !is_bad(&d.status) && unread(d))
     }
 
     pub fn next_attempt(&self) -> Attempt {
