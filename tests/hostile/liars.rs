@@ -204,3 +204,24 @@ fn changed_words_of_an_engine() {
         }
     }
 }
+
+/// A server that is being killed takes a connection and says nothing; the next one does.
+#[test]
+fn a_server_that_is_going_is_followed_by_another() {
+    let place = Place::new();
+    let dir = place.at("cache/stx-upgrade/run/r1-going");
+    std::fs::create_dir_all(&dir).unwrap();
+    let listener = std::os::unix::net::UnixListener::bind(dir.join("socket")).unwrap();
+    let going = std::thread::spawn(move || {
+        let heard = listener.accept().unwrap();
+        std::fs::remove_dir_all(dir).unwrap();
+        drop((heard, listener));
+    });
+    let mut agent = place.command(&["agent", "attach", "r1-going", "1"]);
+    let mut agent = agent.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let first = Frame::read(agent.stdout.as_mut().unwrap()).unwrap().map(|f| f.parse().unwrap());
+    assert!(matches!(&first, Some(FromAgent::Welcome(_))), "{first:?}");
+    drop(agent.stdin.take());
+    agent.wait().unwrap();
+    going.join().unwrap();
+}
