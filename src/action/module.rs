@@ -144,7 +144,8 @@ pub fn wrong_arguments(module: &str, specs: &[ArgSpec], mistakes: &[ArgMistake])
         said.insert(0, words.to_owned());
     }
     if !unknown.is_empty() {
-        let mut known: Vec<String> = specs.iter().map(|s| s.name.to_owned()).collect();
+        let named = specs.iter().map(|s| s.name).filter(|n| !n.starts_with('_'));
+        let mut known: Vec<String> = named.map(str::to_owned).collect();
         known.sort_unstable();
         let (unknown, known) = (unknown.join(", "), known.join(", "));
         let words =
