@@ -73,6 +73,16 @@ impl Run {
         scope
     }
 
+    /// A play's name; of one without, its hosts as its variables give them.
+    pub(super) fn play_title(self: &Arc<Run>, plan: &PlayPlan) -> String {
+        let written = plan.play.common.name.as_ref().unwrap_or(&plan.play.hosts);
+        let rendered = self.templar.render(&written.value, &self.play_scope(plan));
+        match rendered.unwrap_or_else(|_| written.value.clone()) {
+            Value::List(hosts) => hosts.iter().map(Value::to_string).collect::<Vec<_>>().join(","),
+            one => one.to_string(),
+        }
+    }
+
     /// The play's tasks, with the gathering of facts before them if it is wanted.
     pub(super) fn with_facts(self: &Arc<Run>, plan: &PlayPlan, hosts: &[String]) -> Vec<Node> {
         let usual = self.options.gathering != Gathering::Explicit;

@@ -192,7 +192,7 @@ impl Run {
         let check = written.and_then(|w| crate::action::args::truth(&w.value)).unwrap_or(self.options.check);
         let started = |hosts: Vec<String>| Event::PlayStarted {
             check,
-            name: crate::plan::compile::play_name(&plan.play),
+            name: self.play_title(plan),
             place: plan.play.span.place(),
             hosts,
             free: crate::engine::play::is_free(plan, self),

@@ -240,7 +240,7 @@ impl TaskScope {
             "inventory_file" => return run.options.inventory_sources.first().map(|f| path(Path::new(f))),
             "omit" => return None,
             "playbook_dir" => play.map(|p| path(&p.plan.dir))?,
-            "ansible_play_name" => play.map(|p| crate::plan::compile::play_name(&p.plan.play).into())?,
+            "ansible_play_name" => play.map(|p| run.play_title(&p.plan).into())?,
             "ansible_play_batch" => names(play?.active()),
             "ansible_play_hosts" | "play_hosts" => names(play?.remaining(run)),
             "ansible_play_hosts_all" => names(play?.all_hosts.clone()),

@@ -351,12 +351,12 @@ fn read_register(cx: &mut Context, node: &Node) -> (Option<Spanned<String>>, Ind
     match &node.kind {
         Kind::Scalar { .. } if node.is_null() => (None, projections),
         Kind::Scalar { .. } => {
-            let name = string_of(node).filter(|n| cx.variable_name(&n.value, &n.span, true));
+            let name = string_of(node).filter(|n| cx.variable_name(&n.value, &n.span, node.is_string()));
             (name, projections)
         }
         Kind::Map(pairs) => {
             for (key, value) in pairs {
-                if let Some(name) = string_of(key).filter(|n| cx.variable_name(&n.value, &n.span, true)) {
+                if let Some(name) = string_of(key).filter(|n| cx.variable_name(&n.value, &n.span, key.is_string())) {
                     projections.insert(name.value, cx.written(value));
                 }
             }
