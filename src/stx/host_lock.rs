@@ -116,9 +116,17 @@ fn decide(args: &Args, system: &System, now: &Host) -> Result<Step, Failure> {
             // sysinv refuses to lock the active controller unless the system is simplex.
             _ if now.active && !system.simplex() => {
                 return Err(Advice::failed(format!("{} is the active controller and cannot be locked", args.host))
+                    .cause(format!(
+                        "this run did not ask {} to serve: the other controller failed, or somebody moved the services",
+                        args.host
+                    ))
                     .state(now.states())
                     .safe("yes: nothing was changed")
-                    .next(format!("`system host-swact {}` first", args.host))
+                    .next(format!(
+                        "`system host-swact {}`, then `stx-upgrade resume`; where the upgrade's state forbids a swact, \
+                         `stx-upgrade play abort.yml`",
+                        args.host
+                    ))
                     .into());
             }
             _ => Step::Act,

@@ -152,8 +152,13 @@ fn decide(args: &Args, seen: &Seen) -> Result<Step, Failure> {
     }
     if seen.host.active {
         return Err(refused(
-            format!("{} is the active controller", args.host),
-            "`stx-upgrade resume` after a swact to the other one",
+            format!(
+                "{} is the active controller, and this run did not ask it to be: the other one failed, or somebody moved the \
+                 services",
+                args.host
+            ),
+            "`system host-swact` to the other one, then `stx-upgrade resume`; where the upgrade's state forbids a swact, \
+             `stx-upgrade play abort.yml`",
         ));
     }
     let runs = seen.row.as_ref().is_some_and(|r| r.running == args.release && r.target == args.release);
