@@ -78,3 +78,21 @@ fn one_operator_at_a_time() {
     ordeal.lab.assert_upgraded();
     ordeal.host("test ! -e /opt/platform/.stx-upgrade/lease");
 }
+
+/// The active controller dies, the other one takes over: the run follows the floating address to it, by a key that it knows, and
+/// says what is not as it left it.
+#[test]
+fn a_failover_is_followed() {
+    let Some(lab) = Lab::up_as("a_failover_is_followed", &["duplex"]) else { return };
+    let mut ordeal = Ordeal::new(lab, &["drbd_stable=1", "alarm_hold=30"]);
+    ordeal.set("host-reboots --when upgrade-started");
+    ordeal.fails(&[
+        "link: [oamcontroller] is back",
+        "this run did not ask controller-1 to serve",
+        "stx-upgrade play abort.yml",
+    ]);
+    ordeal.clear();
+    let out = ordeal.lab.upgrade(&["play", "abort.yml", "-i", "inventory/lab", "--yes"]).output().unwrap();
+    assert!(out.status.success(), "{}", text(&out));
+    assert_eq!((ordeal.done("upgrade-aborted"), ordeal.done("host-wiped controller-1")), (1, 0));
+}

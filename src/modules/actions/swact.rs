@@ -105,6 +105,11 @@ impl Action for StxFollow {
     type Args = FollowArgs;
 
     async fn run(_: FollowArgs, _: Dict, ctx: &mut dyn Context) -> Result<Outcome, Failure> {
-        trust_both(ctx).await
+        let keys = trust_both(ctx).await?;
+        if keys.status == Status::Ok && !ctx.check() {
+            // A link is attached again by the keys that it was made with.
+            ctx.reconnect(false).await?;
+        }
+        Ok(keys)
     }
 }
