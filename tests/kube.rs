@@ -145,6 +145,32 @@ fn killed_on_the_way() {
     lab.assert_once(&["host-unlocking controller-1", "kube-kubelet controller-1", "kube-control-plane controller-1"]);
 }
 
+/// The link is cut at every call to a host, on two controllers.
+#[test]
+fn cut_off_at_every_call() {
+    let Some(lab) = Lab::up_as("cut_off_at_every_call", &["duplex"]) else { return };
+    let args = [&["play", "kube-upgrade.yml", "-i", "inventory/lab"], SHORT].concat();
+    let out = lab.upgrade(&args).env("STX_UPGRADE_CUT_LINKS", "1").output().unwrap();
+    well(&out);
+    assert!(text(&out).matches("cut by a test").count() > 20, "{}", text(&out));
+    at(&lab, "v1.19.13");
+    lab.assert_once(ONCE);
+    lab.assert_once(&["kube-kubelet controller-1", "kube-control-plane controller-1"]);
+}
+
+/// What fails once is sent again, and what is slow is waited for.
+#[test]
+fn troubles_that_pass() {
+    let Some(lab) = Lab::up_as("troubles_that_pass", &["simplex"]) else { return };
+    for words in ["kube-slow seconds=900", "kube-networking-fails", "kube-control-plane-fails", "pdb-blocks"] {
+        fault(&lab, words);
+    }
+    well(&play(&lab, "kube-upgrade.yml", &[]));
+    at(&lab, "v1.19.13");
+    assert_eq!((count(&lab, "kube-upgrading-networking"), count(&lab, "kube-control-plane controller-0")), (2, 2));
+    lab.assert_once(&["kube-upgrade-started", "kube-kubelet controller-0", "kube-upgrade-complete"]);
+}
+
 /// One trouble after the other; each time the very command that the message names goes on.
 #[test]
 fn troubles_on_the_way() {
