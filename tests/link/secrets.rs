@@ -61,7 +61,8 @@ const PLAY: &str = r#"
     - template: {src: t.j2, dest: "{{ root }}/templated", mode: "0600"}
     - slurp: {src: "{{ root }}/conf"}
       no_log: true
-    - command: sh -c 'test -n "$TOKEN" && echo right'
+    # Not `command`, which puts the variable's value into its own arguments.
+    - shell: test -n "$TOKEN" && echo right
       environment: {TOKEN: "{{ api_token }}"}
       register: token
     - assert: {that: [token.stdout == 'right'], success_msg: "{{ api_token }}"}
