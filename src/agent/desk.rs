@@ -325,7 +325,8 @@ impl<H: Hosts> Desk<H> {
         // A job's result says itself that its time was over.
         let late = context.time_left().is_zero() && call.job.is_none();
         match context.cancel.is_cancelled() {
-            _ if late && outcome.is_failed() => {
+            // Whether the module saw it first or the watch over all calls did.
+            cancelled if late && (cancelled || outcome.is_failed()) => {
                 with_limit(Outcome { data: outcome.data, ..timed_out(context.limit) }, context.limit)
             }
             true => Outcome { data: outcome.data, ..Outcome::failed("cancelled") },
