@@ -71,7 +71,7 @@ fn troubles_before_the_wipe() {
     ordeal.clear();
 
     ordeal.set("backup-second --when upgrade-started");
-    ordeal.fails(&["upgrade_data_2020-01-01T000000", "stx-upgrade resume"]);
+    ordeal.fails(&["_data_2020-01-01T000000", "stx-upgrade resume"]);
     ordeal.host("rm /opt/platform-backup/*_2020-01-01T*");
 
     // The stick that the archives go to is full.
