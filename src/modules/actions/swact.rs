@@ -106,7 +106,13 @@ impl Action for StxFollow {
 
     async fn run(_: FollowArgs, _: Dict, ctx: &mut dyn Context) -> Result<Outcome, Failure> {
         let keys = trust_both(ctx).await?;
-        if keys.status == Status::Ok && !ctx.check() {
+        if keys.status != Status::Ok {
+            // No reason to stop: the other controller may be on its way up, and nothing depends on it yet.
+            let mut outcome = Outcome::ok().msg("a failover would not be followed");
+            outcome.warnings.push(format!("a failover would not be followed: {}", keys.msg));
+            return Ok(outcome);
+        }
+        if !ctx.check() {
             // A link is attached again by the keys that it was made with.
             ctx.reconnect(false).await?;
         }
