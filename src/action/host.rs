@@ -47,7 +47,7 @@ pub trait Look {
 
 /// Acts on a host. Every change goes through here; in a check run each is recorded and seen by later steps.
 pub trait Act: Look {
-    /// Puts a file in place as a whole or not at all: written beside it, synced, renamed over it.
+    /// Puts a file in place as a whole or not at all: written without a name, synced, put in the place of what is there.
     fn write(&mut self, path: &Path, content: &mut dyn io::Read, mode: Option<u32>) -> Result<(), HostError>;
     /// Writes over what is there, keeping its inode: for a file that cannot be replaced, as one that is mounted. A
     /// reader may see half of it. Does not follow a last link.

@@ -1,7 +1,6 @@
 //! `vault`: files and texts encrypted as ansible-vault does it.
 
 use std::io::Read;
-use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
 
@@ -9,6 +8,7 @@ use super::args::{Vault as Args, VaultAction};
 use super::exit_code::Exit;
 use super::secrets;
 use crate::model::secret::Mask;
+use crate::modules::host::part::Part;
 use crate::parse::vault::{Vault, is_vault};
 
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
@@ -71,10 +71,11 @@ fn each(files: &[std::path::PathBuf], change: impl Fn(&[u8]) -> anyhow::Result<V
     for file in files {
         let text = std::fs::read(file).with_context(|| format!("reading {}", file.display()))?;
         let changed = change(&text).with_context(|| file.display().to_string())?;
-        let dir = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut part = tempfile::NamedTempFile::new_in(dir)?;
-        std::io::Write::write_all(&mut part, &changed)?;
-        part.persist(file).with_context(|| format!("writing {}", file.display()))?;
+        let written = Part::of(file).and_then(|mut part| {
+            std::io::Write::write_all(&mut part.file, &changed)?;
+            part.put()
+        });
+        written.with_context(|| format!("writing {}", file.display()))?;
     }
     Ok(Exit::Ok)
 }

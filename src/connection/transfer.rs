@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use super::writer::Out;
 use crate::action::wire::{Frame, ToAgent};
+use crate::modules::host::part::Part;
 
 /// Bytes in one frame.
 const CHUNK: usize = 128 << 10;
@@ -57,9 +58,8 @@ pub(super) async fn receive(
     to: &Path,
 ) -> Result<Option<Fetched>, String> {
     let local = |e: io::Error| format!("{} on this machine: {e}", to.display());
-    let dir = to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let part = tempfile::Builder::new().prefix(".stx-upgrade-").tempfile_in(dir).map_err(local)?;
-    let mut file = tokio::fs::File::from_std(part.reopen().map_err(local)?);
+    let part = Part::of(to).map_err(local)?;
+    let mut file = tokio::fs::File::from_std(part.file.try_clone().map_err(local)?);
     let mut fetched = Fetched { size: 0, sha256: String::new(), mode: 0o600 };
     let mut digest = Sha256::new();
     loop {
@@ -82,7 +82,7 @@ pub(super) async fn receive(
         }
     }
     file.sync_all().await.map_err(local)?;
-    part.persist(to).map_err(|e| local(e.error))?;
+    part.put().map_err(local)?;
     Ok(Some(fetched))
 }
 

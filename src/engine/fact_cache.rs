@@ -3,11 +3,12 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::model::value::{Dict, Value};
+use crate::modules::host::part::Part;
 
 #[derive(Clone, Debug)]
 pub struct FactCache {
@@ -62,15 +63,13 @@ impl FactCache {
         }
     }
 
-    /// Written beside and put in place: another run may read at any moment. Facts may hold what others must not see.
+    /// Put in place as a whole: another run may read at any moment. Facts may hold what others must not see.
     pub fn save(&self, host: &str, facts: &Dict) {
         let file = self.file(host);
-        let beside =
-            self.dir.join(format!(".{}.{}", file.file_name().unwrap_or_default().display(), std::process::id()));
         let written = serde_json::to_vec(&Value::dict(facts.clone())).map_err(std::io::Error::from).and_then(|text| {
-            let options = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside);
-            options.and_then(|mut f| f.write_all(&text))?;
-            fs::rename(&beside, &file)
+            let mut part = Part::of(&file)?;
+            part.file.write_all(&text)?;
+            part.put()
         });
         if let Err(e) = written {
             tracing::warn!("the facts of {host} cannot be kept in {}: {e}", file.display());

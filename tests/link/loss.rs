@@ -13,6 +13,7 @@ use stx_upgrade::connection::{Connector, Done, Kind, Known, Link, LinkError, Rea
 use crate::calls::stdout;
 use crate::lab::{FREE, Lab, PLAIN, agent, call, kill, of_run, parent, processes, sh, soon};
 use crate::{trial, with_users};
+use tokio::io::AsyncWriteExt;
 
 pub fn trials(lab: &'static Lab) -> Vec<Trial> {
     vec![
@@ -20,6 +21,7 @@ pub fn trials(lab: &'static Lab) -> Vec<Trial> {
         trial("the same when ssh dies here", lab, master_killed),
         trial("a killed run's attempts are known to the next", lab, run_killed),
         trial("a killed agent is known to be gone", lab, agent_killed),
+        trial("an agent that is killed while it writes leaves nothing in the folder", lab, killed_while_writing),
         trial("the later of two engines is served", lab, two_engines),
         trial("another version and another run are refused", lab, refused),
         trial("content that was asked for is sent after a cut", lab, content_after_cut),
@@ -174,6 +176,31 @@ async fn agent_killed(lab: &'static Lab) {
     assert!(matches!(calling.await.unwrap(), Err(LinkError::Lost { sent: true, .. })));
     assert_eq!(link.reattach(Duration::from_secs(20)).await.unwrap(), Reattached::NewAgent);
     assert_eq!(link.ask(1).await.unwrap(), Known::NeverSeen);
+    link.bye().await;
+}
+
+async fn killed_while_writing(lab: &'static Lab) {
+    let link = lab.link().await;
+    let folder = PathBuf::from(format!("/var/tmp/stx-link-{}", lab.run()));
+    let make = sh(&format!("mkdir {0}; echo old >{0}/f; mkfifo {0}/from; ls {0}", folder.display()));
+    assert_eq!(stdout(&link.call(1, &make, None).await.unwrap().outcome), "f\nfrom\n");
+    let (from, dest) = (folder.join("from"), folder.join("f"));
+    let calling = {
+        let l = link.clone();
+        let put = call(
+            "put",
+            stx_upgrade::dict! {"from" => from.display().to_string(), "dest" => dest.display().to_string()},
+        );
+        tokio::spawn(async move { l.call(2, &put, None).await })
+    };
+    // A pipe holds 64 KiB, so once a megabyte is in it the agent has written most of that; it never sees the end.
+    let mut pipe = tokio::fs::OpenOptions::new().write(true).open(&from).await.unwrap();
+    pipe.write_all(&vec![b'x'; 1 << 20]).await.unwrap();
+    kill(link.welcome().pid);
+    assert!(calling.await.unwrap().is_err());
+    assert_eq!(link.reattach(Duration::from_secs(20)).await.unwrap(), Reattached::NewAgent);
+    let left = link.call(3, &sh(&format!("cd {0}; ls -A; cat f; rm -r {0}", folder.display())), None).await.unwrap();
+    assert_eq!(stdout(&left.outcome), "f\nfrom\nold\n");
     link.bye().await;
 }
 

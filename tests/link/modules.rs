@@ -1,5 +1,6 @@
 //! A few modules that try the agent, on the real host handles.
 
+use std::io::{Cursor, Read};
 use std::path::PathBuf;
 
 use stx_upgrade::action::command::Command;
@@ -46,6 +47,8 @@ arguments! {
         sha256 []: Option<String>,
         /// The content itself.
         content []: Option<String>,
+        /// Where the content is read from.
+        from []: Option<PathBuf>,
         /// Where to.
         dest []: PathBuf,
     }
@@ -59,13 +62,12 @@ impl Module for Put {
     const EXAMPLE: &'static str = "";
     type Args = PutArgs;
     fn run(args: PutArgs, host: &mut dyn Act) -> Result<Outcome, Failure> {
-        match (&args.sha256, &args.content) {
-            (Some(sha256), _) => {
-                let mut content = host.blob(sha256)?;
-                host.write(&args.dest, &mut *content, None)?;
-            }
-            (None, content) => host.write(&args.dest, &mut content.as_deref().unwrap_or("").as_bytes(), None)?,
-        }
+        let mut content: Box<dyn Read + Send> = match (&args.sha256, &args.from) {
+            (Some(sha256), _) => host.blob(sha256)?,
+            (None, Some(from)) => host.open(from)?,
+            (None, None) => Box::new(Cursor::new(args.content.unwrap_or_default())),
+        };
+        host.write(&args.dest, &mut *content, None)?;
         Ok(Outcome::changed(true))
     }
 }

@@ -1,6 +1,7 @@
 //! The two hosts that a module may hold: the real one, and the preview of a check run. When to make which is the agent's.
 
 pub mod layer;
+pub(crate) mod part;
 pub mod preview;
 mod process;
 pub mod real;

@@ -2,14 +2,16 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown, lchown};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, lchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::stat::{UtimensatFlags, utimensat};
 use nix::sys::statvfs::statvfs;
 use nix::sys::time::TimeSpec;
+use xattr::FileExt;
 
+use super::part::Part;
 use super::process;
 use crate::action::command::{Command, Output};
 use crate::action::host::{Act, Effect, FileKind, HostError, Look, Space, Stat};
@@ -128,16 +130,16 @@ fn sync_dir(dir: &Path) {
 }
 
 /// Gives a new file what the one it replaces has: owner and extended attributes, as far as this user may.
-fn inherit(file: &File, temp: &Path, old: &Path, meta: &fs::Metadata) -> io::Result<()> {
+fn inherit(file: &File, old: &Path, meta: &fs::Metadata) -> io::Result<()> {
     let now = file.metadata()?;
     if now.uid() != meta.uid() || now.gid() != meta.gid() {
         // A user who may write the directory but not give files away keeps the new file, as Ansible does.
-        let _ = chown(temp, Some(meta.uid()), Some(meta.gid()));
+        let _ = fchown(file, Some(meta.uid()), Some(meta.gid()));
     }
     if let Ok(names) = xattr::list(old) {
         for name in names {
             if let Ok(Some(value)) = xattr::get(old, &name) {
-                let _ = xattr::set(temp, &name, &value);
+                let _ = file.set_xattr(&name, &value);
             }
         }
     }
@@ -243,19 +245,17 @@ impl Act for Real {
         if old.as_ref().is_some_and(|m| m.is_dir()) {
             return Err(fail(io::ErrorKind::IsADirectory.into()));
         }
-        let dir = parent(path);
-        // Beside the target, so that the rename is one step; opened exclusively, so that no planted link is followed.
-        let mut temp = tempfile::Builder::new().prefix(".stx-upgrade-").tempfile_in(dir).map_err(fail)?;
-        self.pour(content, temp.as_file_mut(), &what).map_err(fail)??;
+        let mut part = Part::of(path).map_err(fail)?;
+        self.pour(content, &mut part.file, &what).map_err(fail)??;
         let regular = old.filter(|m| m.is_file());
         if let Some(meta) = &regular {
-            inherit(temp.as_file(), temp.path(), path, meta).map_err(fail)?;
+            inherit(&part.file, path, meta).map_err(fail)?;
         }
         let mode = mode.or(regular.map(|m| m.mode() & 0o7777)).unwrap_or_else(new_file_mode);
-        temp.as_file().set_permissions(fs::Permissions::from_mode(mode)).map_err(fail)?;
-        temp.as_file().sync_all().map_err(fail)?;
-        temp.persist(path).map_err(|e| fail(e.error))?;
-        sync_dir(dir);
+        part.file.set_permissions(fs::Permissions::from_mode(mode)).map_err(fail)?;
+        part.file.sync_all().map_err(fail)?;
+        part.put().map_err(fail)?;
+        sync_dir(parent(path));
         Ok(())
     }
 
