@@ -165,6 +165,22 @@ fn a_failed_run_is_resumed_at_the_failed_step() {
     place.run(&["show", "--verify"]).code(0).says("chain intact");
 }
 
+/// What a loop made of the inventory and of the variables is there after a resume too.
+#[test]
+fn what_followed_from_a_loop_is_there_in_the_resume() {
+    let place = Place::new();
+    let text = format!(
+        "{HEAD}    - add_host: {{name: '{{{{ item }}}}', groups: made, ansible_connection: local}}\n      loop: [a, b]\n\
+         \x20   - set_fact: {{'fact_{{{{ item }}}}': 'of {{{{ item }}}}'}}\n      loop: [a, b]\n\
+         \x20   - command: cat needed\n\
+         - hosts: made\n  gather_facts: false\n  tasks:\n    - shell: echo {{{{ inventory_hostname }}}} {{{{ hostvars.localhost['fact_' ~ inventory_hostname] }}}} >> log\n      throttle: 1\n"
+    );
+    place.play(&text).code(2);
+    place.write("needed", "");
+    place.run(&["resume"]).code(0);
+    assert_eq!(place.read("log"), "a of a\nb of b\n");
+}
+
 /// A step that ends its own agent: nobody knows what became of it, and nobody is there to be asked.
 #[test]
 fn a_step_in_doubt_is_left_to_the_operator() {

@@ -33,8 +33,6 @@ pub struct Finished {
     pub ignored: bool,
     pub consequences: Vec<Consequence>,
     pub notify: Vec<String>,
-    /// Its items were put on record one by one, with their consequences.
-    pub looped: bool,
 }
 
 /// A run's record: nothing at all for a check run without a journal.
@@ -85,11 +83,10 @@ impl Recorder {
         let done = self.ended(place)?;
         match self.answers.as_ref()?.answer(done) {
             Ok(answer) => {
-                let looped = answer.outcome.data.contains_key("results") && place.item.is_none();
                 let ignored = answer.outcome.data.get("_ignored").is_some();
                 let mut outcome = answer.outcome;
                 outcome.data.shift_remove("_ignored");
-                Some(Finished { outcome, ignored, consequences: answer.consequences, notify: answer.notified, looped })
+                Some(Finished { outcome, ignored, consequences: answer.consequences, notify: answer.notified })
             }
             Err(error) => {
                 tracing::warn!("the result of {} on record cannot be used: {error}", place.key().as_str());

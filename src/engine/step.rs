@@ -94,10 +94,12 @@ impl<'a> Step<'a> {
         };
         let ignored = self.ignored(&outcome, &scope);
         let notify = if outcome.changed && outcome.status == Status::Ok { self.notified(&scope) } else { Vec::new() };
-        let finished = Finished { outcome, ignored, consequences, notify, looped };
+        let finished = Finished { outcome, ignored, consequences, notify };
         let result = self.shown(&finished.outcome, &scope, began.elapsed());
         self.run.record.finish(&self.place(None), self.task, &finished, marks(&result, finished.ignored, None));
-        self.keep(&finished);
+        // What follows from items was applied with each of them.
+        let due = if looped { &[][..] } else { &finished.consequences };
+        self.keep(&finished, due);
         self.tell(&finished, result);
         Ok(self.ended(finished, false))
     }
@@ -117,7 +119,7 @@ impl<'a> Step<'a> {
     }
 
     fn replay(&self, finished: Finished) -> Ended {
-        self.keep(&finished);
+        self.keep(&finished, &finished.consequences);
         self.count(&finished);
         self.ended(finished, true)
     }
@@ -193,8 +195,7 @@ impl<'a> Step<'a> {
                             shown.label = self.run.out.mask.value(value);
                         }
                     }
-                    let finished =
-                        Finished { outcome, ignored: false, consequences: follows, notify: Vec::new(), looped: false };
+                    let finished = Finished { outcome, ignored: false, consequences: follows, notify: Vec::new() };
                     let result = self.shown(&finished.outcome, scope, began.elapsed());
                     let marks = marks(&result, false, Some(shown.clone()));
                     self.run.record.finish(&place, self.task, &finished, marks);
@@ -352,8 +353,8 @@ impl<'a> Step<'a> {
         names
     }
 
-    /// What the run keeps of the result: registered variables, facts, and consequences.
-    fn keep(&self, finished: &Finished) {
+    /// What the run keeps of the result: registered variables, facts, and the consequences that are due.
+    fn keep(&self, finished: &Finished, due: &[Consequence]) {
         let task = &self.task.task;
         let hosts = self.play.receivers(self.run, self.host, self.task);
         let registered = Value::dict(finished.outcome.registered());
@@ -382,9 +383,7 @@ impl<'a> Step<'a> {
                 self.run.vars.facts(&host, &finished.outcome.facts);
             }
         }
-        if !finished.looped {
-            finished.consequences.iter().for_each(|c| self.apply(c));
-        }
+        due.iter().for_each(|c| self.apply(c));
     }
 
     /// Whose facts they are: the host's, or with `delegate_facts` those of the host it was delegated to.
