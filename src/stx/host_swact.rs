@@ -1,6 +1,7 @@
 //! `stx_host_swact`: the services moved to the other controller, as seen from the platform. Following the floating address there is
 //! `stx_swact`'s, on the control node.
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::action::host::{Act, Effect, Look};
@@ -21,6 +22,8 @@ crate::arguments! {
         timeout []: u64 = 900u64,
         /// How often a swact that failed late is tried again: sometimes services are not ready at the first try.
         retries []: u64 = 2u64,
+        /// How often it was asked for on links that are gone; `stx_swact` tells.
+        _asked []: u64 = 0u64,
     }
 }
 
@@ -42,27 +45,45 @@ impl Module for HostSwact {
     }
 
     fn run(args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {
-        let mut tries = args.retries;
+        let mut asked = args._asked;
         let mut changed = false;
         loop {
             let controllers = platform::patiently(host.as_look(), controllers)?;
-            let step = decide(&args, &controllers)?;
-            match step {
-                Step::Settled => return Ok(outcome(&args, changed)),
+            match decide(&args, &controllers)? {
+                Step::Settled => return Ok(outcome(&args, changed, asked, End::Seen)),
                 Step::Wait => {}
-                Step::Act(from) => changed |= act(&args, &from, host)?,
+                Step::Act(from) if asked > args.retries => {
+                    let task = controllers.iter().find(|c| c.name == from).map(Host::states).unwrap_or_default();
+                    let (reason, why) = (reason(&args), format!("{FAILED}: {from} is {task}"));
+                    return Err(stuck(&args, host.as_look(), WaitError::Never { reason, why }));
+                }
+                Step::Act(from) => {
+                    if asked > 0 {
+                        host.sleep(Duration::from_secs(5))?;
+                    }
+                    asked += 1;
+                    changed |= act(&args, &from, host)?;
+                }
             }
             match wait(&args, host.as_look()) {
-                Ok(()) => return Ok(outcome(&args, changed)),
-                Err(WaitError::Never { why, .. }) if tries > 0 && why.starts_with(FAILED) => {
-                    tries -= 1;
-                    host.sleep(Duration::from_secs(5))?;
-                }
+                Ok(end) => return Ok(outcome(&args, changed, asked, end)),
+                Err(WaitError::Never { why, .. }) if asked <= args.retries && why.starts_with(FAILED) => {}
                 Err(error) => return Err(stuck(&args, host.as_look(), error)),
             }
         }
     }
 }
+
+/// How a swact ended, as seen from here.
+enum End {
+    /// The platform says that the controller is active.
+    Seen,
+    /// The services left this controller. Where they are shows on the floating address alone: they may come back.
+    Left,
+}
+
+/// etcd's data, a directory a release; on the active controller.
+const ETCD: &str = "/opt/etcd";
 
 const FAILED: &str = "the swact was accepted and then failed";
 
@@ -145,19 +166,22 @@ fn act(args: &Args, from: &str, host: &mut dyn Act) -> Result<bool, Failure> {
     }
 }
 
-fn wait(args: &Args, host: &mut dyn Look) -> Result<(), WaitError> {
-    let wait = Wait::new(format!("{} active", args.active), Duration::from_secs(args.timeout));
+fn reason(args: &Args) -> String {
+    format!("{} active", args.active)
+}
+
+fn wait(args: &Args, host: &mut dyn Look) -> Result<End, WaitError> {
+    let wait = Wait::new(reason(args), Duration::from_secs(args.timeout));
     wait.usual(Duration::from_secs(60)).until(host, |host| match controllers(host) {
         Ok(seen) => Ok(judge(args, &seen)),
-        // This is the controller that gave up the services: what it was told to do is done here.
-        Err(No::Standby) => Ok(Sight::Done(())),
+        Err(No::Standby) => Ok(Sight::Done(End::Left)),
         Err(No::Host(error)) => Err(error),
         Err(no @ (No::Away(_) | No::NotAuthenticated(_) | No::Bare)) => Ok(Sight::NotYet(no.to_string())),
         Err(no) => Ok(Sight::Never(no.to_string())),
     })
 }
 
-fn judge(args: &Args, controllers: &[Host]) -> Sight<()> {
+fn judge(args: &Args, controllers: &[Host]) -> Sight<End> {
     for controller in controllers {
         if controller.task_text.starts_with("Swact: Failed") || controller.task_text.starts_with("Swact: Timeout") {
             return Sight::Never(format!("{FAILED}: {}: {}", controller.name, controller.task_text));
@@ -165,7 +189,7 @@ fn judge(args: &Args, controllers: &[Host]) -> Sight<()> {
     }
     let active = controllers.iter().find(|c| c.active);
     match active {
-        Some(active) if active.name == args.active && active.task != Task::Swacting => Sight::Done(()),
+        Some(active) if active.name == args.active && active.task != Task::Swacting => Sight::Done(End::Seen),
         Some(active) => Sight::NotYet(format!("{} is active, {}", active.name, active.states())),
         None => Sight::NotYet("no controller is active".into()),
     }
@@ -173,19 +197,39 @@ fn judge(args: &Args, controllers: &[Host]) -> Sight<()> {
 
 fn stuck(args: &Args, host: &mut dyn Look, error: WaitError) -> Failure {
     let active = controllers(host).ok().and_then(|seen| seen.into_iter().find(|c| c.active)).map(|c| c.name);
+    let link = dangling(host);
     Advice::after(error, |a| {
-        a.cause("a service did not go over, or the other controller's copy of the volumes is not whole")
+        let a = match &link {
+            Some(link) => a.cause(format!("{link} is a link to nothing: etcd of that release cannot start there")),
+            None => a.cause("a service did not go over, or the other controller's copy of the volumes is not whole"),
+        };
+        let a = a
             .state(active.clone().map(|name| format!("{name} is active")).unwrap_or_default())
-            .safe(if active.is_some() { "yes: the system serves" } else { "" })
-            .next(format!(
-                "`sudo sm-dump` and `sudo drbd-overview` on the active controller; then `stx-upgrade resume`: it moves to {} again",
-                args.active
-            ))
+            .safe(if active.is_some() { "yes: the system serves" } else { "" });
+        let a = match link {
+            Some(link) => {
+                a.next(format!("on the active controller `sudo ln -sfn OLD_RELEASE {link}` makes it what it was"))
+            }
+            None => a.next("`sudo sm-dump` and `sudo drbd-overview` on the active controller"),
+        };
+        a.next(format!("then `stx-upgrade resume`: it moves to {} again", args.active))
     })
 }
 
-fn outcome(args: &Args, changed: bool) -> Outcome {
-    let mut outcome = Outcome::changed(changed).msg(format!("{} is active", args.active));
-    outcome.data = dict! { "active" => args.active.as_str() };
+/// While releases share etcd's data, the newer one's directory is a link to the older one's.
+fn dangling(host: &mut dyn Look) -> Option<String> {
+    let names = host.list(Path::new(ETCD)).ok()?;
+    let mut links = names.into_iter().map(|name| Path::new(ETCD).join(name));
+    let bad = links.find(|path| {
+        host.stat(path, false).is_ok_and(|s| s.is_some()) && host.stat(path, true).is_ok_and(|s| s.is_none())
+    });
+    bad.map(|path| path.display().to_string())
+}
+
+fn outcome(args: &Args, changed: bool, asked: u64, end: End) -> Outcome {
+    let left = matches!(end, End::Left);
+    let msg = if left { "the services left this controller".to_owned() } else { format!("{} is active", args.active) };
+    let mut outcome = Outcome::changed(changed).msg(msg);
+    outcome.data = dict! { "active" => args.active.as_str(), "_left" => left, "_asked" => asked };
     outcome
 }

@@ -33,45 +33,53 @@ impl Action for StxSwact {
 
     async fn run(args: Args, _: Dict, ctx: &mut dyn Context) -> Result<Outcome, Failure> {
         let start = Instant::now();
-        let swact = dict! {"active" => args.active.as_str(), "timeout" => args.timeout};
+        let swact = |asked: i64| dict! {"active" => args.active.as_str(), "timeout" => args.timeout, "_asked" => asked};
         if ctx.check() {
-            return ctx.call("stx_host_swact", swact).await;
+            return ctx.call("stx_host_swact", swact(0)).await;
         }
         let keys = trust_both(ctx).await?;
         if keys.status != Status::Ok {
             return Ok(keys);
         }
-        let mut outcome = ctx.call("stx_host_swact", swact.clone()).await?;
-        let changed = outcome.changed;
-        // It ends where it began: on the controller that gave up the services, or with the link. What counts is what is found on
-        // the address from now on.
-        while changed && outcome.status == Status::Ok {
-            match ctx.reconnect(false).await {
-                Ok(_) => {
-                    outcome = ctx.call("stx_host_swact", swact.clone()).await?;
-                    break;
-                }
-                Err(failure) => {
-                    let elapsed = start.elapsed();
-                    if elapsed > Duration::from_secs(args.timeout) {
-                        return Ok(Outcome::failed(format!("nobody answers at the floating address: {failure}")));
-                    }
-                    ctx.heartbeat(event::Wait {
-                        reason: format!("{} at the floating address", args.active),
-                        elapsed: elapsed.as_millis() as u64,
-                        usual: Some(60_000),
-                        budget: args.timeout * 1000,
-                        seen: failure.to_string(),
-                    });
-                    ctx.sleep(Duration::from_secs(1)).await?;
-                }
+        let mut changed = false;
+        let mut asked = 0;
+        let outcome = loop {
+            let mut outcome = ctx.call("stx_host_swact", swact(asked)).await?;
+            changed |= outcome.changed;
+            let left = outcome.data.shift_remove("_left").is_some_and(|left| left == Value::Bool(true));
+            asked = outcome.data.shift_remove("_asked").and_then(|a| a.as_int()).unwrap_or(asked + 1);
+            if outcome.status != Status::Ok || !(outcome.changed || left) {
+                break outcome;
             }
+            // It ended where it began: on the controller that gave up the services, or with the link. What counts is what is found
+            // on the address from now on: services that could not start on the other controller come back.
+            if let Some(nobody) = answered_anew(&args, start, ctx).await? {
+                return Ok(nobody);
+            }
+        };
+        if outcome.status != Status::Ok {
+            return Ok(outcome);
         }
-        if outcome.status == Status::Ok {
-            outcome.changed |= changed;
-            outcome = outcome.with("elapsed", start.elapsed().as_secs());
+        Ok(Outcome { changed, ..outcome }.with("elapsed", start.elapsed().as_secs()))
+    }
+}
+
+/// Connects to the floating address anew; what to say if nobody answers there in time.
+async fn answered_anew(args: &Args, start: Instant, ctx: &mut dyn Context) -> Result<Option<Outcome>, Failure> {
+    loop {
+        let Err(failure) = ctx.reconnect(false).await else { return Ok(None) };
+        let elapsed = start.elapsed();
+        if elapsed > Duration::from_secs(args.timeout) {
+            return Ok(Some(Outcome::failed(format!("nobody answers at the floating address: {failure}"))));
         }
-        Ok(outcome)
+        ctx.heartbeat(event::Wait {
+            reason: format!("{} at the floating address", args.active),
+            elapsed: elapsed.as_millis() as u64,
+            usual: Some(60_000),
+            budget: args.timeout * 1000,
+            seen: failure.to_string(),
+        });
+        ctx.sleep(Duration::from_secs(1)).await?;
     }
 }
 
