@@ -122,6 +122,9 @@ fn remedy(check: &str) -> &'static str {
         "License valid for upgrade" => "`system license-install` a licence of the new release",
         "Valid platform-backup partition" => "the platform-backup partition must be ext4 and at least 10000 MiB",
         "All kubernetes applications are in a valid state" => "`system application-list`; apply, abort or remove them",
+        "No instances running on controller-1" => {
+            "migrate the virtual machines away or stop them: `openstack server list --all-projects --host controller-1`"
+        }
         "Active controller is controller-0" => "`system host-swact controller-1`",
         "All kubernetes nodes are ready" | "All kubernetes control plane pods are ready" => {
             "`kubectl get nodes` and `kubectl get pods -n kube-system`"

@@ -7,7 +7,7 @@
 mod hosts;
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::action::command::{Command, Output};
 use crate::action::host::{Act, Effect, HostError, Look};
@@ -36,6 +36,8 @@ pub const CEPH_CONFIGURED: &str = "/etc/platform/.node_ceph_configured";
 
 /// How long a first question waits for an API that is away.
 const PATIENCE: Duration = Duration::from_secs(180);
+/// How long Keystone may refuse the keyring's password: it has answered, and more time makes no password right.
+const REFUSED: Duration = Duration::from_secs(6);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +81,7 @@ impl From<No> for Failure {
                 .into(),
             No::NotAuthenticated(_) => Advice::failed(no.to_string())
                 .cause("the platform did not take the password that its keyring holds for `admin`")
-                .next("on the host: `source /etc/platform/openrc && system show`, and put the password right")
+                .next("on the host: `source /etc/platform/openrc && system show`; put the password right, then `stx-upgrade resume`")
                 .into(),
             No::Away(_) => Advice::failed(no.to_string())
                 .cause("keystone or sysinv-api does not answer; after a reboot or swact that can take minutes")
@@ -121,10 +123,12 @@ fn sort(output: Output, asked: bool) -> Result<String, No> {
     if output.rc == 2 && (complaint.contains("usage:") || has(&["invalid choice", "unrecognized arguments"])) {
         return Err(No::Usage(fault));
     }
-    if has(&["invalid identity credentials", "you must provide a", "http 401", "requires authentication"]) {
+    if has(&["invalid identity credentials", "http 401", "requires authentication"]) {
         return Err(No::NotAuthenticated(fault));
     }
     let away = has(&[
+        // The keyring lies on a volume that comes with the services: without it there is no password yet.
+        "you must provide a",
         "connection refused",
         "unable to establish connection",
         "econnrefused",
@@ -170,9 +174,16 @@ pub fn ask_client(host: &mut dyn Look, program: &str, words: &[&str]) -> Result<
 /// Repeats a question while the platform does not answer.
 pub fn patiently<T>(host: &mut dyn Look, mut ask: impl FnMut(&mut dyn Look) -> Result<T, No>) -> Result<T, No> {
     let mut last = None;
+    let mut refused = None;
     let wait = Wait::new("the platform to answer", PATIENCE).at_most_every(Duration::from_secs(5));
     let answer = wait.until(host, |host| match ask(host) {
+        Err(no @ No::NotAuthenticated(_)) if refused.get_or_insert_with(Instant::now).elapsed() >= REFUSED => {
+            Ok(Sight::Done(Err(no)))
+        }
         Err(no @ (No::Away(_) | No::NotAuthenticated(_))) => {
+            if matches!(no, No::Away(_)) {
+                refused = None;
+            }
             let seen = no.to_string();
             last = Some(no);
             Ok(Sight::NotYet(seen))
