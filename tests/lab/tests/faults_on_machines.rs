@@ -80,7 +80,7 @@ fn activity_that_the_other_side_cannot_take() {
     lab.start_upgrade();
     lab.upgrade_controller_1();
     fault(&lab, &["etcd-link-bad"]);
-    lab.system("host-swact controller-0");
+    lab.ask_swact("controller-0");
     lab.wait("the activity to come back", || lab.changes("active controller-0") == 1);
     lab.until("host-show controller-0", &["Swact: Failed"]);
     lab.root(FLOATING, "ln -sfn 21.05 /opt/etcd/21.12");
@@ -89,7 +89,7 @@ fn activity_that_the_other_side_cannot_take() {
     fault(&lab, &["rollback-data-lost", "--host", "controller-1"]);
     lab.wait("the old data to go", || lab.root(FLOATING, "ls /var/lib/postgresql/21.05").lines().all(|l| l != "base"));
     lab.system("upgrade-abort");
-    lab.system("host-swact controller-1");
+    lab.ask_swact("controller-1");
     lab.wait("the activity to come back", || lab.changes("active controller-1") == 2);
     lab.until("host-show controller-1", &["Swact: Failed"]);
 }

@@ -154,10 +154,18 @@ impl Lab {
         self.until("host-list --nowrap", &[host, " unlocked ", " available "]);
     }
 
+    /// Ask a host to give up the activity. The address that carries the question moves with it: ssh may be cut off (255)
+    /// before it has the end of the answer.
+    #[track_caller]
+    pub fn ask_swact(&self, from: &str) {
+        let out = self.at(FLOATING, &system(&format!("host-swact {from}")), "yes\n");
+        assert!(matches!(out.status.code(), Some(0 | 255)), "{}{}", text(&out.stdout), text(&out.stderr));
+    }
+
     /// Swact away from a host and wait until the other one answers for the system.
     #[track_caller]
     pub fn swact(&self, from: &str, to: &str) {
-        self.system(&format!("host-swact {from}"));
+        self.ask_swact(from);
         self.until(&format!("host-show {to}"), &["Controller-Active"]);
         assert_eq!(good(&self.at(FLOATING, "hostname", "")).trim(), to);
     }
