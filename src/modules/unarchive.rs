@@ -1,16 +1,17 @@
 //! `unarchive`: unpacks tar and zip archives, safely: nothing is written outside the destination, no device is made, and
-//! what would not fit is refused before anything is written.
+//! what would not fit is refused before anything is written. Reading the formats is `entries`'.
+
+mod entries;
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Component, Path, PathBuf};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use entries::{Archive, Entry, Kind, Source, broken};
 
 use super::file_args::{BeforeAfter, FileArgs, describe};
-use super::file_content::random_name;
 use super::{accounts, paths};
-use crate::action::command::Command;
-use crate::action::host::{Act, FileKind, HostError, Look};
+use crate::action::host::{Act, FileKind, HostError};
 use crate::action::module::{Failure, Module};
 use crate::arguments;
 use crate::dict;
@@ -44,9 +45,6 @@ arguments! {
 
 /// The module `unarchive`.
 pub struct Unarchive;
-
-/// More entries than any sane archive has.
-const MOST_ENTRIES: usize = 2_000_000;
 
 impl Module for Unarchive {
     const NAMES: &'static [&'static str] = &["unarchive", "ansible.builtin.unarchive", "ansible.legacy.unarchive"];
@@ -88,7 +86,8 @@ impl Module for Unarchive {
             )));
         };
         let mut temp = None;
-        let result = Unpack::prepare(&args, source, &dest, host, &mut temp).and_then(|u| u.run(host));
+        let result = Archive::open(&args.src, source, host, &mut temp)
+            .and_then(|archive| Unpack { args: &args, archive, dest: &dest }.run(host));
         if let Some(temp) = temp {
             // The agent's own directory; not a part of the host that a check run would only record.
             let _ = std::fs::remove_file(temp);
@@ -97,273 +96,23 @@ impl Module for Unarchive {
     }
 }
 
-enum Source {
-    Blob(String),
-    Host(PathBuf),
-}
-
-impl Source {
-    fn open(&self, host: &mut dyn Look) -> Result<Box<dyn Read + Send>, HostError> {
-        match self {
-            Source::Blob(sha256) => host.blob(sha256),
-            Source::Host(path) => host.open(path),
-        }
-    }
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Format {
-    Tar,
-    Gzip,
-    /// Unpacked to plain tar by a program of the host.
-    Through(&'static str),
-    Zip,
-}
-
-impl Format {
-    /// By its first bytes; a name may lie.
-    fn of(head: &[u8]) -> Option<Format> {
-        match head {
-            [0x1f, 0x8b, ..] => Some(Format::Gzip),
-            [b'B', b'Z', b'h', ..] => Some(Format::Through("bzip2")),
-            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Format::Through("xz")),
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Format::Through("zstd")),
-            [b'P', b'K', 3 | 5, ..] => Some(Format::Zip),
-            _ if head.get(257..262) == Some(b"ustar") => Some(Format::Tar),
-            // An old tar has no mark but ends in blocks of 512.
-            _ if head.len() >= 512 && head[0] != 0 => Some(Format::Tar),
-            _ => None,
-        }
-    }
-
-    fn handler(self) -> &'static str {
-        match self {
-            Format::Tar => "TarArchive",
-            Format::Gzip => "TgzArchive",
-            Format::Through("bzip2") => "TarBzipArchive",
-            Format::Through("xz") => "TarXzArchive",
-            Format::Through(_) => "TarZstdArchive",
-            Format::Zip => "ZipArchive",
-        }
-    }
-}
-
-/// One entry, whatever the archive's format.
-struct Entry {
-    /// As the archive names it.
-    name: String,
-    /// Below the destination.
-    path: PathBuf,
-    kind: Kind,
-    mode: u32,
-    modified: u64,
-    size: u64,
-    owner: Option<(String, u32)>,
-    group: Option<(String, u32)>,
-}
-
-enum Kind {
-    Directory,
-    File,
-    Symlink(PathBuf),
-    /// To another entry of the archive.
-    HardLink(PathBuf),
-}
-
-/// What is done with each entry and its content.
-type See<'a> = dyn FnMut(&mut dyn Act, &Entry, &mut dyn Read) -> Result<(), Failure> + 'a;
-
 struct Unpack<'a> {
     args: &'a Args,
-    source: Source,
-    /// The plain archive, where a program had to unpack it or random access is needed.
-    plain: Option<PathBuf>,
-    format: Format,
+    archive: Archive,
     dest: &'a Path,
 }
 
-/// The path of an entry below the destination; one that would climb out is refused.
-fn inside(name: &str) -> Result<PathBuf, Failure> {
-    let mut path = PathBuf::new();
-    for part in Path::new(name).components() {
-        match part {
-            Component::Normal(part) => path.push(part),
-            Component::CurDir => {}
-            Component::RootDir | Component::ParentDir | Component::Prefix(_) => {
-                return Err(Failure::new(format!(
-                    "the archive's entry `{name}` would lie outside the destination: nothing was unpacked"
-                )));
-            }
-        }
-    }
-    Ok(path)
-}
-
-fn broken(e: io::Error) -> Failure {
-    Failure::new(format!("the archive cannot be read to its end: {e}"))
-}
-
-impl<'a> Unpack<'a> {
-    fn prepare(
-        args: &'a Args,
-        source: Source,
-        dest: &'a Path,
-        host: &mut dyn Act,
-        temp: &mut Option<PathBuf>,
-    ) -> Result<Unpack<'a>, Failure> {
-        let mut head = Vec::new();
-        source.open(host.as_look())?.take(512).read_to_end(&mut head).map_err(broken)?;
-        let Some(format) = Format::of(&head) else {
-            let name = args.src.display();
-            return Err(Failure::new(format!(
-                "Failed to find handler for \"{name}\": it is neither a tar nor a zip archive"
-            )));
+impl Unpack<'_> {
+    /// Whether an entry is among those that are asked for.
+    fn wants(&self, name: &str) -> bool {
+        let name = name.trim_start_matches("./").trim_end_matches('/');
+        let hit = |patterns: &[String]| {
+            patterns.iter().any(|p| {
+                let p = p.trim_start_matches("./").trim_end_matches('/');
+                paths::matches(p, name) || name.strip_prefix(p).is_some_and(|r| r.starts_with('/'))
+            })
         };
-        let mut plain = None;
-        if matches!(format, Format::Through(_) | Format::Zip) {
-            let at = host.scratch()?.join(format!("archive-{}", random_name(8)));
-            *temp = Some(at.clone());
-            let mut packed = source.open(host.as_look())?;
-            let mut file = File::options().write(true).create_new(true).open(&at).map_err(broken)?;
-            io::copy(&mut packed, &mut file).map_err(broken)?;
-            if let Format::Through(program) = format {
-                let unpacked = paths::with_suffix(&at, ".tar");
-                let line = "exec \"$0\" -dc < \"$1\" > \"$2\"";
-                let shown = |p: &Path| p.display().to_string();
-                // It writes nothing but the agent's own temporary file.
-                let command = Command::new(["/bin/sh", "-c", line, program, &shown(&at), &shown(&unpacked)]);
-                let output = host.query(&command)?;
-                std::fs::rename(&unpacked, &at).map_err(broken)?;
-                if !output.success() {
-                    return Err(Failure::new(format!(
-                        "`{program}` cannot unpack the archive: {}",
-                        output.error_text().trim()
-                    )));
-                }
-            }
-            plain = Some(at);
-        }
-        Ok(Unpack { args, source, plain, format, dest })
-    }
-
-    /// Goes through all entries with their content.
-    fn each(&self, host: &mut dyn Act, see: &mut See<'_>) -> Result<(), Failure> {
-        let wanted = |name: &str| {
-            let name = name.trim_start_matches("./").trim_end_matches('/');
-            let hit = |patterns: &[String]| {
-                patterns.iter().any(|p| {
-                    let p = p.trim_start_matches("./").trim_end_matches('/');
-                    paths::matches(p, name) || name.strip_prefix(p).is_some_and(|r| r.starts_with('/'))
-                })
-            };
-            (self.args.include.is_empty() || hit(&self.args.include)) && !hit(&self.args.exclude)
-        };
-        if self.format == Format::Zip {
-            return self.each_of_zip(host, &wanted, see);
-        }
-        let stream: Box<dyn Read> = match (&self.plain, self.format) {
-            (Some(plain), _) => Box::new(File::open(plain).map_err(broken)?),
-            (None, Format::Gzip) => Box::new(flate2::read::MultiGzDecoder::new(self.source.open(host.as_look())?)),
-            (None, _) => self.source.open(host.as_look())?,
-        };
-        let mut archive = tar::Archive::new(stream);
-        let mut count = 0;
-        for entry in archive.entries().map_err(broken)? {
-            let mut entry = entry.map_err(broken)?;
-            count += 1;
-            if count > MOST_ENTRIES {
-                return Err(Failure::new(format!("the archive has more than {MOST_ENTRIES} entries")));
-            }
-            let name = String::from_utf8(entry.path_bytes().into_owned()).map_err(|e| {
-                Failure::new(format!(
-                    "the archive has a name that is no UTF-8: {}",
-                    String::from_utf8_lossy(e.as_bytes())
-                ))
-            })?;
-            if !wanted(&name) {
-                continue;
-            }
-            let link = |entry: &tar::Entry<'_, Box<dyn Read>>| -> Result<PathBuf, Failure> {
-                let name = entry.link_name().map_err(broken)?;
-                name.map(|n| n.into_owned()).ok_or_else(|| Failure::new("the archive has a link to nothing"))
-            };
-            let kind = match entry.header().entry_type() {
-                tar::EntryType::Regular | tar::EntryType::Continuous | tar::EntryType::GNUSparse => Kind::File,
-                tar::EntryType::Directory => Kind::Directory,
-                tar::EntryType::Symlink => Kind::Symlink(link(&entry)?),
-                tar::EntryType::Link => Kind::HardLink(inside(&link(&entry)?.to_string_lossy())?),
-                tar::EntryType::XGlobalHeader => continue,
-                _ => {
-                    return Err(Failure::new(format!(
-                        "the archive's entry `{name}` is a device or pipe: nothing was unpacked"
-                    )));
-                }
-            };
-            let header = entry.header();
-            let text = |t: Option<&[u8]>| t.map(|t| String::from_utf8_lossy(t).into_owned()).unwrap_or_default();
-            let number = |n: io::Result<u64>| n.ok().and_then(|n| u32::try_from(n).ok());
-            let own = Entry {
-                path: inside(&name)?,
-                mode: header.mode().map_err(broken)? & 0o7777,
-                modified: header.mtime().map_err(broken)?,
-                size: entry.size(),
-                owner: number(header.uid()).map(|id| (text(header.username_bytes()), id)),
-                group: number(header.gid()).map(|id| (text(header.groupname_bytes()), id)),
-                name,
-                kind,
-            };
-            see(host, &own, &mut entry)?;
-        }
-        Ok(())
-    }
-
-    fn each_of_zip(&self, host: &mut dyn Act, wanted: &dyn Fn(&str) -> bool, see: &mut See<'_>) -> Result<(), Failure> {
-        let Some(plain) = &self.plain else { return Ok(()) };
-        let bad = |e: zip::result::ZipError| Failure::new(format!("the archive cannot be read: {e}"));
-        let mut archive = zip::ZipArchive::new(File::open(plain).map_err(broken)?).map_err(bad)?;
-        for i in 0..archive.len().min(MOST_ENTRIES) {
-            let mut file = archive.by_index(i).map_err(bad)?;
-            let name = file.name().map_err(bad)?.into_owned();
-            if !wanted(&name) {
-                continue;
-            }
-            let bits = file.unix_mode().unwrap_or(if file.is_dir() { 0o755 } else { 0o644 });
-            let kind = if file.is_dir() {
-                Kind::Directory
-            } else if bits & 0o170_000 == 0o120_000 {
-                let mut target = String::new();
-                (&mut file).take(4096).read_to_string(&mut target).map_err(broken)?;
-                Kind::Symlink(target.into())
-            } else {
-                Kind::File
-            };
-            // A zip's times are local and to two seconds.
-            let modified = file.last_modified().and_then(|t| {
-                let date = jiff::civil::DateTime::new(
-                    t.year() as i16,
-                    t.month() as i8,
-                    t.day() as i8,
-                    t.hour() as i8,
-                    t.minute() as i8,
-                    t.second() as i8,
-                    0,
-                );
-                let zoned = date.ok()?.to_zoned(jiff::tz::TimeZone::system()).ok()?;
-                u64::try_from(zoned.timestamp().as_second()).ok()
-            });
-            let own = Entry {
-                path: inside(&name)?,
-                name,
-                kind,
-                mode: bits & 0o7777,
-                modified: modified.unwrap_or(0),
-                size: file.size(),
-                owner: None,
-                group: None,
-            };
-            see(host, &own, &mut file)?;
-        }
-        Ok(())
+        (self.args.include.is_empty() || hit(&self.args.include)) && !hit(&self.args.exclude)
     }
 
     fn run(self, host: &mut dyn Act) -> Result<Outcome, Failure> {
@@ -371,7 +120,7 @@ impl<'a> Unpack<'a> {
         let mut names = Vec::new();
         let mut total = 0u64;
         let free = host.space(self.dest)?.free;
-        self.each(host, &mut |host, entry, content| {
+        self.archive.each(host, &|name| self.wants(name), &mut |host, entry, content| {
             names.push(entry.name.clone());
             if matches!(entry.kind, Kind::File) {
                 total += entry.size;
@@ -390,7 +139,7 @@ impl<'a> Unpack<'a> {
         let mut changed = false;
         let mut dirs = Vec::new();
         let mut owners = Owners::default();
-        self.each(host, &mut |host, entry, content| {
+        self.archive.each(host, &|name| self.wants(name), &mut |host, entry, content| {
             changed |= self.put(host, entry, content, &mut dirs, &mut owners)?;
             Ok(())
         })?;
@@ -399,14 +148,14 @@ impl<'a> Unpack<'a> {
             host.set_times(&path, None, Some(modified as f64))?;
         }
         let dest = self.dest.display().to_string();
-        let src = match &self.source {
+        let src = match self.archive.source() {
             Source::Host(path) => path.display().to_string(),
             Source::Blob(_) => self.args.src.display().to_string(),
         };
         let mut outcome = Outcome::changed(changed)
             .with("dest", dest)
             .with("src", src)
-            .with("handler", self.format.handler())
+            .with("handler", self.archive.handler())
             .with("extract_results", dict! {"rc" => 0, "out" => "", "err" => ""});
         if self.args.list_files {
             outcome = outcome.with("files", names.iter().map(String::as_str).collect::<Value>());
@@ -512,7 +261,7 @@ impl<'a> Unpack<'a> {
     fn write_anew(&self, host: &mut dyn Act, entry: &Entry, target: &Path) -> Result<(), Failure> {
         let mut done = false;
         let name = entry.name.clone();
-        self.each(host, &mut |host, again, content| {
+        self.archive.each(host, &|name| self.wants(name), &mut |host, again, content| {
             if done || again.name != name {
                 return Ok(());
             }

@@ -1,5 +1,6 @@
 //! The two hosts that a module may hold: the real one, and the preview of a check run. When to make which is the agent's.
 
+mod changes;
 pub mod layer;
 pub(crate) mod part;
 pub mod preview;

@@ -2,6 +2,7 @@
 
 mod address;
 mod data;
+mod dicts;
 mod jinja;
 mod lists;
 mod network;
@@ -26,6 +27,7 @@ use super::jinja::tree::Filter;
 
 const FAMILIES: &[&[Filter]] = &[
     data::ALL,
+    dicts::ALL,
     lists::ALL,
     network::ALL,
     numbers::ALL,
