@@ -463,8 +463,9 @@ fn list(args: &Play, loaded: &Loaded) -> anyhow::Result<()> {
     for (name, _) in &loaded.playbooks {
         println!("\nplaybook: {name}");
         for (i, play) in loaded.plan.plays.iter().filter(|p| p.root == *name).enumerate() {
-            let hosts = play.play.hosts.value.to_string();
-            let title = crate::plan::compile::play_name(&play.play);
+            let shown = |written| loaded.compiler.heading(play, written);
+            let hosts = shown(&play.play.hosts);
+            let title = play.play.common.name.as_ref().map_or_else(|| hosts.clone(), shown);
             let tags = |t: &[String]| {
                 let mut t = t.to_vec();
                 t.sort();
@@ -514,7 +515,7 @@ fn listed(nodes: &[Node], f: &mut dyn FnMut(&TaskPlan)) {
         match node {
             Node::Task(task) => f(task),
             Node::Block(block) => listed(&block.block, f),
-            Node::Flush => {}
+            Node::Flush | Node::RoleEnd(_) => {}
         }
     }
 }

@@ -1,14 +1,19 @@
 //! Where one host stands in the tree of a play: a stack of lists, blocks with their rescue and always parts, and what
 //! dynamic includes put in between. Pure: it is told what happened and says what is next.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::plan::{BlockPlan, Node, TaskPlan};
+use crate::plan::{BlockPlan, Kind, Node, TaskPlan};
 
 /// A host's place. Places of two hosts compare by [`Cursor::position`], so that a play goes in lockstep.
 #[derive(Clone, Debug, Default)]
 pub struct Cursor {
     frames: Vec<Frame>,
+    /// Roles of which a task has run here (not been skipped), and those of them that lie behind: see
+    /// [`RolePlan::once`](crate::plan::RolePlan::once).
+    begun: HashSet<String>,
+    done: HashSet<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -54,7 +59,7 @@ pub enum Caught {
 impl Cursor {
     /// At the start of a play.
     pub fn new(nodes: Arc<Vec<Node>>) -> Cursor {
-        let mut cursor = Cursor { frames: Vec::new() };
+        let mut cursor = Cursor::default();
         cursor.frames.push(Frame { nodes, next: 0, part: Part::Plain, block: None, failing: false, ordinal: 0 });
         cursor
     }
@@ -64,8 +69,13 @@ impl Cursor {
         loop {
             let Some(top) = self.frames.last_mut() else { return Next::End { failed: false } };
             match top.nodes.get(top.next) {
+                Some(Node::Task(task)) if task.once().is_some_and(|role| self.done.contains(role)) => top.next += 1,
                 Some(Node::Task(task)) => return Next::Task(task.clone()),
                 Some(Node::Flush) => return Next::Flush,
+                Some(Node::RoleEnd(role)) => {
+                    self.done.extend(role.once.clone().filter(|r| self.begun.contains(r)));
+                    top.next += 1;
+                }
                 Some(Node::Block(block)) => {
                     let block = block.clone();
                     top.next += 1;
@@ -105,6 +115,13 @@ impl Cursor {
                 self.frames.is_empty().then_some(Next::End { failed: true })
             }
             _ => None,
+        }
+    }
+
+    /// The task ran here: it was not skipped.
+    pub fn ran(&mut self, task: &TaskPlan) {
+        if let (Some(role), false) = (task.once(), matches!(task.kind, Kind::Meta)) {
+            self.begun.insert(role.to_owned());
         }
     }
 
@@ -196,7 +213,6 @@ mod tests {
     use super::*;
     use crate::model::source::Span;
     use crate::model::value::Dict;
-    use crate::plan::Kind;
     use crate::plan::compile::{Inherit, implicit};
 
     fn task(name: &str) -> Node {

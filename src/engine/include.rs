@@ -80,7 +80,7 @@ fn item(include: &Include, index: u32) -> Item {
 fn plan(run: &Arc<Run>, play: &Arc<PlayState>, task: &Arc<TaskPlan>, include: &Include) -> Result<Vec<Node>, Halt> {
     let mut mistakes = Vec::new();
     let inherit = inside(run, task, include);
-    let mut brought = Brought { seen: play.seen(), ..Brought::default() };
+    let mut brought = Brought::default();
     let nodes = match task.kind {
         Kind::IncludeRole => {
             let (options, span) = (role_options(task, include), &task.task.action.name.span);

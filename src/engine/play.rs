@@ -23,9 +23,9 @@ use super::run::{Halt, Run};
 use super::scope::TaskScope;
 use super::step::{Ended, Step};
 use crate::model::event::Event;
-use crate::model::outcome::{Consequence, Flow};
+use crate::model::outcome::{Consequence, Flow, Status};
 use crate::model::value::{Dict, Value};
-use crate::plan::roles::{Brought, Seen, take_handlers};
+use crate::plan::roles::{Brought, take_handlers};
 use crate::plan::words::local_name;
 use crate::plan::{Kind, PlayPlan, RolePlan, TaskPlan};
 
@@ -38,10 +38,9 @@ pub struct PlayState {
     /// `vars_prompt`, and per host `vars_files`.
     pub prompted: Arc<Dict>,
     pub file_vars: HashMap<String, Arc<Dict>>,
-    /// Handlers and roles that are seen by now: the play's own, and what dynamic includes brought.
+    /// Handlers and roles that are known by now: the play's own, and what dynamic includes brought.
     handlers: RwLock<Vec<Arc<TaskPlan>>>,
     roles: RwLock<Vec<Arc<RolePlan>>>,
-    seen: Mutex<Seen>,
     /// A task ended the play, or this batch of it; that is no failure.
     left: AtomicBool,
     play_ended: AtomicBool,
@@ -89,7 +88,6 @@ impl PlayState {
             .collect();
         let handlers = RwLock::new(plan.handlers.clone());
         let roles = RwLock::new(plan.roles.clone());
-        let seen = Mutex::new(plan.seen.clone());
         PlayState {
             plan,
             hosts,
@@ -98,7 +96,6 @@ impl PlayState {
             file_vars,
             handlers,
             roles,
-            seen,
             left: AtomicBool::new(false),
             play_ended: AtomicBool::new(false),
             throttles: Mutex::default(),
@@ -158,15 +155,9 @@ impl PlayState {
         self.handlers.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Roles that were brought in by now, as the compiler remembers them.
-    pub fn seen(&self) -> Seen {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     /// Takes in what a dynamic include brought.
     pub fn brought(&self, brought: Brought, public: bool) {
-        let Brought { seen, roles, handlers } = brought;
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+        let Brought { roles, handlers } = brought;
         let mut known = self.handlers.write().unwrap_or_else(PoisonError::into_inner);
         take_handlers(&mut known, handlers);
         if public {
@@ -380,6 +371,9 @@ impl PlayState {
         let mut end_play = false;
         let includes = include::gather(run, self, task, name, &ended)?;
         for (host, end) in &ended {
+            if !end.unreachable() && end.outcome.status != Status::Skipped {
+                self.with(|s| s.get_mut(host).into_iter().for_each(|h| h.cursor.ran(task)));
+            }
             let followers: Vec<String> = if once { hosts.to_vec() } else { vec![host.clone()] };
             for notify in &end.notify {
                 self.notify(run, task, &followers, notify)?;

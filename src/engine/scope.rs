@@ -143,8 +143,10 @@ impl TaskScope {
         if let Some(v) = task.and_then(|t| t.vars.iter().rev().find_map(|d| d.get(name))) {
             return Some(v.clone());
         }
-        for role in role.into_iter().chain(role.iter().flat_map(|r| r.parents.iter().rev())) {
-            if let Some(v) = role.vars.get(name) {
+        if let Some(role) = role {
+            // The nearer role first; its entry's variables over its own there, and below them further out, as in Ansible.
+            let outer = role.parents.iter().rev().flat_map(|r| [&r.vars, &r.entry_vars]);
+            if let Some(v) = [&role.entry_vars, &role.vars].into_iter().chain(outer).find_map(|d| d.get(name)) {
                 return Some(v.clone());
             }
         }
@@ -334,7 +336,7 @@ impl Scope for TaskScope {
         let role = self.task.as_ref().and_then(|t| t.role.as_ref());
         let roles = self.roles();
         for role in role.into_iter().chain(roles.iter()) {
-            [&role.params, &role.vars, &role.defaults].into_iter().for_each(|d| take(d));
+            [&role.params, &role.vars, &role.entry_vars, &role.defaults].into_iter().for_each(|d| take(d));
         }
         if let Some(task) = &self.task {
             task.params.iter().chain(&task.vars).for_each(|d| take(d));

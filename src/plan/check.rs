@@ -306,7 +306,7 @@ pub fn walk(nodes: &[Node], f: &mut dyn FnMut(&TaskPlan)) {
             Node::Block(block) => {
                 [&block.block, &block.rescue, &block.always].into_iter().for_each(|part| walk(part, f))
             }
-            Node::Flush => {}
+            Node::Flush | Node::RoleEnd(_) => {}
         }
     }
 }

@@ -166,7 +166,7 @@ impl Compiler {
 
         let own = Inherit { handler: true, ..section("handlers", &mut siblings) };
         let own = self.tasks(std::mem::take(&mut play.handlers), &own, &mut brought, mistakes);
-        let Brought { seen, roles, mut handlers } = brought;
+        let Brought { roles, mut handlers } = brought;
         handlers.extend(flat(own));
         let plan = PlayPlan {
             play,
@@ -177,7 +177,6 @@ impl Compiler {
             import_vars: inherit.vars.clone(),
             nodes,
             handlers,
-            seen,
             roles,
         };
         super::check::play(&plan, self, mistakes);
@@ -378,32 +377,6 @@ impl Compiler {
             .find(|p| self.files.exists(p))
     }
 
-    /// A text that must be known now: plain, or a template over extra variables and the play's.
-    pub(super) fn literal(
-        &self,
-        written: &Written,
-        inherit: &Inherit,
-        what: &str,
-        mistakes: &mut Vec<Mistake>,
-    ) -> Option<String> {
-        let scope = StaticScope { inherit, extra: &self.extra };
-        match self.templar.render(&written.value, &scope) {
-            Ok(Value::List(_) | Value::Dict(_) | Value::Null) => {
-                mistakes.push(Mistake::at(&written.span, format!("the {what} must be a text")));
-                None
-            }
-            Ok(value) => Some(value.to_string()),
-            Err(error) => {
-                mistakes.push(
-                    Mistake::at(&written.span, format!("the {what} must be known before the run: {error}"))
-                        .label("fixed when the playbook is loaded")
-                        .help("use `include_tasks` or `include_role`, or give the variable with `-e` or in the play's `vars`"),
-                );
-                None
-            }
-        }
-    }
-
     /// What stands inside: keywords of `common` laid over those around it.
     pub(super) fn inside(&self, around: &Inherit, common: &Common, when: &[Written], trail: Trail) -> Inherit {
         let mut inner = around.clone();
@@ -411,7 +384,7 @@ impl Compiler {
         inner.common = lay(&around.common, common);
         inner.when.extend(when.iter().cloned());
         for tag in &common.tags {
-            for tag in tag_words(&self.render_tag(tag, around)) {
+            for tag in tag_words(&self.now_or_raw(tag, around)) {
                 if !inner.tags.contains(&tag) {
                     inner.tags.push(tag);
                 }
@@ -421,52 +394,6 @@ impl Compiler {
             inner.vars.push(Arc::new(common.vars.clone()));
         }
         inner
-    }
-
-    fn render_tag(&self, tag: &Written, around: &Inherit) -> Value {
-        let scope = StaticScope { inherit: around, extra: &self.extra };
-        self.templar.render(&tag.value, &scope).unwrap_or_else(|_| tag.value.clone())
-    }
-}
-
-/// Variables that are known before the run.
-struct StaticScope<'a> {
-    inherit: &'a Inherit,
-    extra: &'a Dict,
-}
-
-impl crate::vars::template::Scope for StaticScope<'_> {
-    fn get(&self, name: &str) -> Option<Value> {
-        let inherit = self.inherit;
-        if let Some(v) = self.extra.get(name) {
-            return Some(v.clone());
-        }
-        if let Some(v) = inherit.params.iter().chain(&inherit.vars).rev().find_map(|d| d.get(name)) {
-            return Some(v.clone());
-        }
-        if let Some(role) = &inherit.role {
-            let from = [&role.params, &role.vars].into_iter().find_map(|d| d.get(name));
-            if let Some(v) = from {
-                return Some(v.clone());
-            }
-            match name {
-                "role_name" => return Some(role.name.as_str().into()),
-                "role_path" => return Some(role.dir.display().to_string().into()),
-                _ => {}
-            }
-        }
-        match name {
-            "playbook_dir" => return Some(inherit.dir.display().to_string().into()),
-            "ansible_version" => return Some(super::words::ansible_version()),
-            _ => {}
-        }
-        let from_play = inherit.play_vars.get(name).cloned();
-        from_play.or_else(|| inherit.role.as_ref().and_then(|r| r.defaults.get(name).cloned()))
-    }
-
-    fn names(&self) -> Vec<Arc<str>> {
-        let dicts = self.inherit.vars.iter().map(|d| &**d).chain([&*self.inherit.play_vars, self.extra]);
-        dicts.flat_map(|d| d.keys()).filter_map(|k| k.as_str().map(Arc::from)).collect()
     }
 }
 
@@ -575,7 +502,7 @@ pub(super) fn flat(nodes: Vec<Node>) -> Vec<Arc<TaskPlan>> {
         .flat_map(|node| match node {
             Node::Task(task) => vec![task],
             Node::Block(block) => flat(block.block.clone()),
-            Node::Flush => Vec::new(),
+            Node::Flush | Node::RoleEnd(_) => Vec::new(),
         })
         .collect()
 }

@@ -15,6 +15,7 @@ use crate::model::value::Dict;
 pub mod check;
 pub mod compile;
 pub mod identity;
+mod known;
 pub mod libraries;
 pub mod pattern;
 pub mod roles;
@@ -41,8 +42,6 @@ pub struct PlayPlan {
     pub import_vars: Vec<Arc<Dict>>,
     pub nodes: Vec<Node>,
     pub handlers: Vec<Arc<TaskPlan>>,
-    /// Which roles that were, for those that name them again.
-    pub seen: roles::Seen,
     /// Every role that was brought in statically, in order: their defaults and variables are seen by the whole play.
     pub roles: Vec<Arc<RolePlan>>,
 }
@@ -53,6 +52,8 @@ pub enum Node {
     Block(Arc<BlockPlan>),
     /// Notified handlers run here.
     Flush,
+    /// The last task of a role lies behind.
+    RoleEnd(Arc<RolePlan>),
 }
 
 /// How many steps a list of nodes takes when all goes well: no `rescue`, and no handlers.
@@ -62,7 +63,7 @@ pub fn steps(nodes: &[Node]) -> u32 {
         .map(|node| match node {
             Node::Task(_) => 1,
             Node::Block(block) => steps(&block.block) + steps(&block.always),
-            Node::Flush => 0,
+            Node::Flush | Node::RoleEnd(_) => 0,
         })
         .sum()
 }
@@ -128,15 +129,26 @@ pub struct RolePlan {
     pub dir: PathBuf,
     pub defaults: Arc<Dict>,
     pub vars: Arc<Dict>,
+    /// `vars` of the entry that names it: for its own tasks, and for those of roles inside.
+    pub entry_vars: Arc<Dict>,
     /// Parameters given where it is named.
     pub params: Arc<Dict>,
     /// Another role's `dependencies` brought it.
     pub dependency: bool,
+    /// What it is known by to a host that has run it: brought in again with the same parameters, conditions and tags, its tasks
+    /// are passed over there. `None` where it may run again: `allow_duplicates`, or a task brought it.
+    pub once: Option<String>,
     /// Roles around it: what depends on it or includes it, outermost first.
     pub parents: Vec<Arc<RolePlan>>,
 }
 
 impl TaskPlan {
+    /// The mark of its role, if that runs once on a host.
+    pub fn once(&self) -> Option<&str> {
+        let role = self.role.as_ref().filter(|_| !self.handler);
+        role.and_then(|r| r.once.as_deref())
+    }
+
     /// The name that was written, or none.
     pub fn written_name(&self) -> Option<&Written> {
         self.task.common.name.as_ref()

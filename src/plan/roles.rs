@@ -12,9 +12,6 @@ use crate::model::source::{Span, Spanned};
 use crate::model::value::{Dict, Value};
 use crate::parse;
 
-/// What a role brought in once is remembered by: a second time with the same is passed over, unless the role allows it.
-pub type Seen = Vec<String>;
-
 /// Which parts of a role are used.
 #[derive(Clone, Debug, Default)]
 pub struct RoleOptions {
@@ -35,7 +32,6 @@ pub struct RoleOptions {
 /// What roles bring beside their tasks.
 #[derive(Debug, Default)]
 pub struct Brought {
-    pub seen: Seen,
     /// In order; their variables and defaults are seen by the whole play.
     pub roles: Vec<Arc<RolePlan>>,
     pub handlers: Vec<Arc<TaskPlan>>,
@@ -52,6 +48,14 @@ pub fn take_handlers(known: &mut Vec<Arc<TaskPlan>>, brought: Vec<Arc<TaskPlan>>
             None => known.push(handler),
         }
     }
+}
+
+/// A role as it is named, by values: where it is named does not count.
+fn mark(dir: &Path, reference: &RoleRef) -> String {
+    let when: Vec<&Value> = reference.when.iter().map(|w| &w.value).collect();
+    let tags: Vec<String> = reference.common.tags.iter().map(|t| t.value.to_string()).collect();
+    let text = format!("{}\n{:?}\n{:?}\n{when:?}\n{tags:?}", dir.display(), reference.params, reference.common.vars);
+    short_digest(text.as_bytes())
 }
 
 impl Compiler {
@@ -132,23 +136,10 @@ impl Compiler {
         mistakes: &mut Vec<Mistake>,
     ) -> Vec<Node> {
         let Some(role) = self.load_role(options, &reference.role.span, inherit, mistakes) else { return Vec::new() };
-        let mark = format!(
-            "{}\n{:?}\n{:?}\n{:?}",
-            role.dir.display(),
-            reference.params,
-            reference.common.vars,
-            reference.when
-        );
-        if brought.seen.contains(&mark) && !role.meta.allow_duplicates && !options.repeats {
-            return Vec::new();
-        }
-        brought.seen.push(mark);
+        let once = (!role.meta.allow_duplicates && !options.repeats).then(|| mark(&role.dir, reference));
         let mut inner = self.inside(inherit, &reference.common, &reference.when, inherit.trail.clone());
         inner.vars = inherit.vars.clone();
         inner.delegate_to = reference.delegate_to.clone().or(inner.delegate_to);
-        // What stands under `vars` of the entry ranks with the role's own variables, over them.
-        let mut vars = role.vars;
-        vars.extend(reference.common.vars.clone());
         let params = reference.params.clone();
         let mut parents = inherit.role.as_ref().map_or(Vec::new(), |r| r.parents.clone());
         parents.extend(inherit.role.clone());
@@ -160,9 +151,11 @@ impl Compiler {
             name: role.name.clone(),
             dir: role.dir.clone(),
             defaults: Arc::new(role.defaults),
-            vars: Arc::new(vars),
+            vars: Arc::new(role.vars),
+            entry_vars: Arc::new(reference.common.vars.clone()),
             params: Arc::new(params),
             dependency: options.dependency,
+            once,
             parents,
         });
         inner.role = Some(plan.clone());
@@ -183,6 +176,9 @@ impl Compiler {
             nodes.push(spec);
         }
         nodes.extend(self.tasks(role.tasks, &own, brought, mistakes));
+        if !nodes.is_empty() && plan.once.is_some() {
+            nodes.push(Node::RoleEnd(plan));
+        }
         let trail = inner.trail.below("handlers", &mut siblings);
         let own = Inherit { trail, handler: true, ..inner };
         let own = self.tasks(role.handlers, &own, brought, mistakes);
