@@ -424,6 +424,19 @@ fn a_run_is_followed_from_a_second_terminal() {
 }
 
 #[test]
+fn what_is_not_to_be_logged_is_not_told_while_it_is_printed() {
+    let place = Place::new();
+    // What a command prints is told as it goes, after a quarter of a second at the earliest.
+    let shell = |word: &str| format!("shell: 'for i in 1 2; do printf \"a-%s-line\\n\" {word}; sleep 0.4; done'");
+    place
+        .write("site.yml", &format!("{HEAD}    - {}\n    - {}\n      no_log: true\n", shell("plain"), shell("hidden")));
+    let told = place.run(&["play", "site.yml", "-i", "localhost,", "-c", "local", "--output", "json"]).code(0);
+    let told = told.says("\"line\":\"a-plain-line\"");
+    told.hides("a-hidden-line");
+    assert!(!place.read_state().contains("a-hidden-line"));
+}
+
+#[test]
 fn a_closed_pipe_ends_a_listing_in_peace() {
     let program = env!("CARGO_BIN_EXE_stx-upgrade");
     let line = format!("{program} doc --list | head -n 1; echo ${{PIPESTATUS[0]}}");

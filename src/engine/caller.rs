@@ -392,14 +392,21 @@ impl<'a> Caller<'a> {
         Ok(Outcome::unreachable(error.to_string()))
     }
 
-    /// Where the agent's heartbeats and lines go.
+    /// Where the agent's heartbeats and lines go; what is not to be logged is not told while it is printed either.
     fn progress(&self) -> mpsc::UnboundedSender<Tidings> {
         let (tell, mut told) = mpsc::unbounded_channel();
         let (run, step, host) = (self.step.run.clone(), self.step.reference.clone(), self.step.host.to_owned());
+        let hidden = self.step.no_log(self.scope);
         tokio::spawn(async move {
             while let Some(tidings) = told.recv().await {
                 let event = match tidings {
-                    Tidings::Waiting(wait) => Event::Waiting { step: step.clone(), host: host.clone(), wait },
+                    Tidings::Output(_) if hidden => continue,
+                    Tidings::Waiting(mut wait) => {
+                        if hidden {
+                            wait.seen = event::CENSORED.into();
+                        }
+                        Event::Waiting { step: step.clone(), host: host.clone(), wait }
+                    }
                     Tidings::Output(line) => {
                         Event::Output { step: step.clone(), host: host.clone(), line: run.out.mask.text(&line) }
                     }

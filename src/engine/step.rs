@@ -331,7 +331,7 @@ impl<'a> Step<'a> {
         said.ok().flatten().unwrap_or(false)
     }
 
-    fn no_log(&self, scope: &TaskScope) -> bool {
+    pub fn no_log(&self, scope: &TaskScope) -> bool {
         // A `no_log` that cannot be read hides: the other way would show.
         match execute::yes(&self.run.templar, &self.task.common, |c| c.no_log.as_ref(), scope) {
             Ok(said) => said.unwrap_or(self.run.options.no_log),

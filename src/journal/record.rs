@@ -314,6 +314,10 @@ pub fn worth_keeping(event: &event::Event) -> bool {
 
 /// What stands for a result that may not be shown.
 pub fn censored(status: Status, changed: bool) -> Outcome {
+    let status = match status {
+        Status::NotKnowable(_) => Status::NotKnowable(event::CENSORED.into()),
+        status => status,
+    };
     const WHY: &str = "the output has been hidden due to the fact that 'no_log: true' was specified for this result";
     Outcome { status, changed, data: dict! {"censored" => WHY}, ..Outcome::default() }
 }

@@ -289,10 +289,13 @@ pub struct Item {
     pub var: String,
 }
 
+/// What stands for words of a `no_log` task.
+pub const CENSORED: &str = "(censored due to no_log)";
+
 impl Item {
     /// What stands for the label of an item of a `no_log` task.
     pub fn hidden() -> Value {
-        Value::str("(censored due to no_log)")
+        Value::str(CENSORED)
     }
 }
 

@@ -7,7 +7,7 @@ use super::result::is;
 use super::style::{Paint, Style};
 use super::units::{about, duration};
 use crate::journal::place::local_time;
-use crate::model::event::{Shown, StepRef, Wait};
+use crate::model::event::{CENSORED, Shown, StepRef, Wait};
 use crate::model::outcome::Outcome;
 
 /// Actions that fail on the control node; of all others Ansible says that the module failed.
@@ -43,7 +43,7 @@ const WIDEST: usize = 120;
 pub fn origin(step: &StepRef, shown: &Shown, source: Option<String>) -> String {
     let msg = shown.outcome.msg.trim_end();
     let what = if shown.censored {
-        "Task failed: (censored due to no_log)".to_owned()
+        format!("Task failed: {CENSORED}")
     } else if msg.is_empty() {
         "Task failed: Action failed.".to_owned()
     } else if msg.starts_with("Task failed") {

@@ -9,7 +9,7 @@ use unicode_width::UnicodeWidthStr;
 use super::result::{Form, dumped, is, is_shown};
 use super::style::{Paint, Style};
 use super::{boxes, diff, recap};
-use crate::model::event::{Event, Item, JobState, Shown, Stamped, StepRef, Wait};
+use crate::model::event::{CENSORED, Event, Item, JobState, Shown, Stamped, StepRef, Wait};
 use crate::model::outcome::Status;
 use crate::model::secret::Mask;
 
@@ -309,7 +309,7 @@ impl Lines {
         self.under(step);
         let verbosity = self.options.verbosity;
         let (word, status) = (label(host, shown), &shown.outcome.status);
-        let name = if shown.censored { "(censored due to no_log)".to_owned() } else { item.label.to_string() };
+        let name = if shown.censored { CENSORED.to_owned() } else { item.label.to_string() };
         let form = self.options.form;
         let result = |prefix: &str| {
             let more = is_shown(step, shown, verbosity);
