@@ -3,13 +3,14 @@
 //! limit or the host, not with the run.
 
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use crate::action::module::{Become, Job};
 use crate::dict;
 use crate::model::outcome::Outcome;
 use crate::model::value::{Dict, Value};
+use crate::modules::host::part::Part;
 
 /// Jobs are numbered behind the calls of their attempt.
 pub const AT: u64 = 512;
@@ -78,12 +79,38 @@ pub fn with_output(mut outcome: Outcome) -> Outcome {
     outcome
 }
 
-/// Written beside, then renamed: a reader sees all of it or what was before.
+/// Put in place as a whole: a reader sees all of it or what was before, and another job that ends just then its own.
 fn put(file: &Path, data: &Dict) -> Result<(), String> {
-    let told = |e: std::io::Error| format!("{}: {e}", file.display());
-    let beside = file.with_extension("tmp");
-    let mut out =
-        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside).map_err(told)?;
-    let text = serde_json::to_vec(&Value::dict(data.clone())).map_err(|e| e.to_string())?;
-    out.write_all(&text).and_then(|()| out.sync_all()).and_then(|()| std::fs::rename(&beside, file)).map_err(told)
+    let written = serde_json::to_vec(&Value::dict(data.clone())).map_err(std::io::Error::from).and_then(|text| {
+        let mut part = Part::of(file)?;
+        part.file.write_all(&text)?;
+        part.file.sync_all()?;
+        part.put()
+    });
+    written.map_err(|e| format!("{}: {e}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_of_a_run_that_end_at_once_do_not_take_each_others_results() {
+        let folder = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for n in 0..8 {
+                let file = folder.path().join(format!("j7.{n}"));
+                scope.spawn(move || {
+                    for _ in 0..50 {
+                        put(&file, &dict! {"n" => n}).unwrap();
+                    }
+                });
+            }
+        });
+        for n in 0..8 {
+            let text = std::fs::read_to_string(folder.path().join(format!("j7.{n}"))).unwrap();
+            assert_eq!(text, format!("{{\"n\":{n}}}"));
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 8);
+    }
 }
