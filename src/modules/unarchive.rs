@@ -163,15 +163,16 @@ impl Unpack<'_> {
         Ok(describe(host.as_look(), self.dest, outcome)?)
     }
 
-    /// Where an entry goes. A link that the archive or anybody else put in the way must not lead outside.
-    fn target(&self, host: &mut dyn Act, entry: &Entry) -> Result<PathBuf, Failure> {
-        let target = self.dest.join(&entry.path);
+    /// Where a path of an entry is on the host. A link that the archive or anybody else put in the way must not lead
+    /// outside.
+    fn target(&self, host: &mut dyn Act, entry: &Entry, path: &Path) -> Result<PathBuf, Failure> {
+        let target = self.dest.join(path);
         if let Some(above) = target.parent() {
             let real = paths::real_path(host.as_look(), above)?;
             let root = paths::real_path(host.as_look(), self.dest)?;
             if !real.starts_with(&root) {
                 return Err(Failure::new(format!(
-                    "the archive's entry `{}` would be written through a link to {}: refused",
+                    "the archive's entry `{}` leads through a link to {}: refused",
                     entry.name,
                     real.display()
                 )));
@@ -191,7 +192,7 @@ impl Unpack<'_> {
         if entry.path.as_os_str().is_empty() {
             return Ok(false);
         }
-        let target = self.target(host, entry)?;
+        let target = self.target(host, entry, &entry.path)?;
         make_dirs(host, target.parent().unwrap_or(self.dest), self.dest)?;
         let now = host.stat(&target, false)?;
         let is = |kind: FileKind| now.as_ref().is_some_and(|s| s.kind == kind);
@@ -216,7 +217,7 @@ impl Unpack<'_> {
                 }
             }
             Kind::HardLink(to) => {
-                let to = self.dest.join(to);
+                let to = self.target(host, entry, to)?;
                 let of = host
                     .stat(&to, false)?
                     .ok_or_else(|| Failure::new(format!("the archive links `{}` to what is not in it", entry.name)))?;

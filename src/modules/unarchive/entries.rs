@@ -120,6 +120,10 @@ fn inside(name: &str) -> Result<PathBuf, Failure> {
     Ok(path)
 }
 
+fn too_many() -> Failure {
+    Failure::new(format!("the archive has more than {MOST_ENTRIES} entries"))
+}
+
 pub fn broken(e: io::Error) -> Failure {
     Failure::new(format!("the archive cannot be read to its end: {e}"))
 }
@@ -192,7 +196,7 @@ impl Archive {
             let mut entry = entry.map_err(broken)?;
             count += 1;
             if count > MOST_ENTRIES {
-                return Err(Failure::new(format!("the archive has more than {MOST_ENTRIES} entries")));
+                return Err(too_many());
             }
             let name = String::from_utf8(entry.path_bytes().into_owned()).map_err(|e| {
                 Failure::new(format!(
@@ -241,7 +245,10 @@ impl Archive {
         let Some(plain) = &self.plain else { return Ok(()) };
         let bad = |e: zip::result::ZipError| Failure::new(format!("the archive cannot be read: {e}"));
         let mut archive = zip::ZipArchive::new(File::open(plain).map_err(broken)?).map_err(bad)?;
-        for i in 0..archive.len().min(MOST_ENTRIES) {
+        if archive.len() > MOST_ENTRIES {
+            return Err(too_many());
+        }
+        for i in 0..archive.len() {
             let mut file = archive.by_index(i).map_err(bad)?;
             let name = file.name().map_err(bad)?.into_owned();
             if !wanted(&name) {
