@@ -20,6 +20,7 @@ pub fn trials(lab: &'static Lab) -> Vec<Trial> {
         with_users("sudo without a password, to an unprivileged user", lab, unprivileged),
         with_users("no password given", lab, none_given),
         with_users("a wrong sudo password is told once and not tried again", lab, wrong),
+        with_users("a password that is refused is given to sudo once", lab, tried_once),
         with_users("not in the sudoers", lab, not_allowed),
         with_users("requiretty", lab, requires_tty),
         with_users("an expired password", lab, expired),
@@ -98,6 +99,24 @@ async fn wrong(lab: &'static Lab) {
     link.password("root", &Secret::new(PASSWORD));
     assert!(!outcome(&link, 3, becoming(sh("true"), "root")).await.is_failed(), "a new one is tried");
     link.bye().await;
+}
+
+async fn tried_once(lab: &'static Lab) {
+    // A sudo that asks again, as it does three times: each would count towards the account's being locked.
+    let (asks, tries) = (lab.dir.join("asks-again"), lab.dir.join("tries"));
+    let ask = "printf 'stx-upgrade asks for the password:' >&2; read -r p && echo tried >>$t";
+    std::fs::write(&asks, format!("#!/bin/sh\nt={}\n{ask}; {ask}; {ask}\n", tries.display())).unwrap();
+    std::fs::set_permissions(&asks, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::write(&tries, "").unwrap();
+    std::fs::set_permissions(&tries, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+    let link = lab.link().await;
+    link.password("root", &Secret::new(PASSWORD));
+    let exe = Become { exe: Some(asks.to_str().unwrap().into()), ..sudo("root") };
+    let failed = outcome(&link, 1, Call { become_: Some(exe), ..sh("true") }).await;
+    assert!(failed.msg.contains("wrong password"), "{failed:?}");
+    link.bye().await;
+    soon("the end of sudo", || processes(&[asks.to_str().unwrap()]).is_empty()).await;
+    assert_eq!(std::fs::read_to_string(&tries).unwrap(), "tried\n");
 }
 
 async fn not_allowed(lab: &'static Lab) {

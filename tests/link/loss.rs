@@ -302,6 +302,8 @@ async fn other_user(lab: &'static Lab) {
         std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
     };
     let socket = lab.run_dir(&run).join("socket");
+    let mode = |path: &std::path::Path| std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(path).unwrap()) & 0o777;
+    assert_eq!((mode(&lab.run_dir(&run)), mode(&socket)), (0o700, 0o600));
     for dir in socket.ancestors().skip(1).take_while(|d| d.starts_with(&lab.dir)) {
         open(dir, 0o755);
     }
