@@ -178,3 +178,24 @@ fn archives_do_not_break_out() {
         assert!(made.is_empty(), "{name} {kind:?}: {made:?}");
     }
 }
+
+/// A zip whose file says that it is small, and is not.
+#[test]
+fn what_an_archive_claims_bounds_what_it_writes() {
+    const REAL: u32 = 3 << 20;
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let packed = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Deflated);
+    zip.start_file("f", packed).unwrap();
+    std::io::Write::write_all(&mut zip, &vec![0; REAL as usize]).unwrap();
+    let mut bytes = zip.finish().unwrap().into_inner();
+    let sizes: Vec<usize> = (0..bytes.len() - 3).filter(|i| bytes[*i..i + 4] == REAL.to_le_bytes()).collect();
+    assert_eq!(sizes.len(), 2, "in its own header and in the list of all");
+    for at in sizes {
+        bytes[at..at + 4].copy_from_slice(&10u32.to_le_bytes());
+    }
+    let place = Place::new();
+    std::fs::create_dir(place.at("out")).unwrap();
+    place.write("bad.zip", bytes);
+    place.tasks("- unarchive: {src: bad.zip, dest: out}\n", &[]).code(2).says("FAILED!");
+    assert_eq!(std::fs::read_dir(place.at("out")).unwrap().count(), 0);
+}

@@ -61,6 +61,18 @@ fn every_cut_is_reported_and_what_stands_before_it_is_right() {
 }
 
 #[test]
+fn a_line_that_ends_early_is_reported() {
+    let folder = Folder::new();
+    let whole = sample(&folder);
+    let path = folder.journal();
+    let ends: Vec<usize> = whole.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(i, _)| i + 1).collect();
+    for length in ends[0]..ends[1] - 1 {
+        fs::write(&path, [&whole[..length], b"\n", &whole[ends[1]..]].concat()).unwrap();
+        assert_eq!(verify(&path).unwrap().damage.map(|d| d.number), Some(2), "ended at {length}");
+    }
+}
+
+#[test]
 fn a_record_cut_out_moved_or_edited_breaks_the_chain() {
     let folder = Folder::new();
     let whole = sample(&folder);
