@@ -23,8 +23,9 @@ differential: ## records anew what ansible-playbook answers to the plays of test
 
 # A sample of moments for each kind of fault; `make crash CRASH=--full` takes every moment, in hours.
 CRASH ?= --sample 1
-crash: setup build ## faults of all kinds: the suite on plain hosts, then the simplex upgrade
+crash: setup build ## faults of all kinds: the suite on plain hosts, a full disk for each module that writes, the simplex upgrade
 	bin/stx-lab crash $(CRASH)
+	bin/stx-lab crash --full --faults host-disk-full tests/lab/suite/files.yml
 	bin/stx-lab crash $(CRASH) --topology simplex playbooks/upgrade.yml
 
 release: build ## dist/: both programs, their digests, and the bill of materials

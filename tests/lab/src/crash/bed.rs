@@ -80,6 +80,11 @@ impl Bed {
         let mut command = Command::new(&self.program);
         command.args(words).env("XDG_STATE_HOME", self.dir.join("state")).stdin(Stdio::null());
         command.env("HOME", self.dir.join("home")).env("STX_UPGRADE_LINK_TIMEOUT", "60");
+        // As if it were run in its own folder.
+        let settings = self.playbook.with_file_name("ansible.cfg");
+        if settings.is_file() {
+            command.env("ANSIBLE_CONFIG", settings);
+        }
         // What a playbook saves beside itself (archives) is gone with the trial.
         command.current_dir(&self.dir);
         command
