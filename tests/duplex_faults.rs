@@ -14,7 +14,14 @@ use ordeal::Ordeal;
 #[test]
 fn troubles_of_the_pair() {
     let Some(lab) = Lab::up_as("troubles_of_the_pair", &["duplex"]) else { return };
-    let mut ordeal = Ordeal::new(lab, &["drbd_stable=1", "alarm_hold=3"]);
+    let mut ordeal = Ordeal::new(lab, &["drbd_stable=1", "drbd_apart=6", "alarm_hold=3"]);
+    ordeal.set("instances-on-controller-1");
+    ordeal.fails(&[
+        "Number of instances on controller-1: 1",
+        "migrate the virtual machines away",
+        "stx-upgrade resume",
+    ]);
+    ordeal.clear();
     ordeal.set("lock-rejected-late host=controller-1");
     ordeal.fails(&["accepted and then refused", "yes: the host is still unlocked", "stx-upgrade resume"]);
     ordeal.clear();
@@ -29,13 +36,42 @@ fn troubles_of_the_pair() {
     ordeal.set("alarm-new id=100.104 entity=host=controller-0.filesystem=/");
     ordeal.fails(&["new or worse alarms", "100.104", "stx-upgrade resume"]);
     ordeal.clear();
+    ordeal.set("host-dies");
+    ordeal.fails(&[
+        "no connection to controller-1",
+        "`system host-show controller-1` and its console",
+        "stx-upgrade resume",
+    ]);
+    assert!(ordeal.lab.lab(&["power-on", "controller-1"]).status.success());
+    ordeal.host("until drbd-overview | grep -q 'Connected'; do sleep 0.2; done");
     ordeal.set("swact-refused");
     ordeal.fails(&["yes: controller-0 is active and serves", "stx-upgrade resume"]);
     ordeal.clear();
     ordeal.set("swact-fails --times 3");
     ordeal.fails(&["accepted and then failed", "controller-0 is active", "Known", "it moves to controller-1 again"]);
     ordeal.clear();
-    ordeal.ends();
+    // Here etcd's data are shared until controller-0 has the new release.
+    ordeal.set("etcd-link-bad");
+    let swacts = ordeal.done("swact-requested controller-0");
+    ordeal.fails(&[
+        "/opt/etcd/21.12 is a link to nothing",
+        "controller-0 is active",
+        "ln -sfn OLD_RELEASE /opt/etcd/21.12",
+    ]);
+    assert_eq!(ordeal.done("swact-requested controller-0"), swacts + 3);
+    ordeal.host("ln -sfn 21.05 /opt/etcd/21.12");
+
+    // The way back is gone: an abort is refused, and the upgrade goes on where somebody wants that.
+    ordeal.set("rollback-data-lost host=controller-1 --when active");
+    let lost = ["data of 21.05 are not there: /var/lib/postgresql/21.05/base", "-e way_back=false"];
+    ordeal.fails(&lost);
+    let before = ordeal.lab.changes();
+    let out = ordeal.lab.upgrade(&["play", "abort.yml", "-i", "inventory/lab", "--yes"]).output().unwrap();
+    ordeal::told(&out, &lost);
+    assert_eq!(ordeal.lab.changes(), before);
+    let out = ordeal.play(&["-e", "way_back=false"]);
+    assert!(out.status.success() && text(&out).contains("Undo until here  none"), "{}", text(&out));
+    ordeal.lab.assert_upgraded();
     ordeal.lab.assert_once(&["host-wiped controller-1", "host-wiped controller-0", "upgrade-completed"]);
 }
 
@@ -48,6 +84,7 @@ fn troubles_that_pass() {
         "wrap",
         "start-slow seconds=900",
         "agent-late",
+        "inventory-late",
         "data-migration-slow",
         "unlock-refused host=controller-1",
         "sync-late seconds=600",

@@ -226,6 +226,7 @@ fn applications_and_patches() {
     host(&lab, PACKAGES);
     well(&play(&lab, "apps.yml", &["--check"]));
     assert!(lab.changes().is_empty(), "{:?}", lab.changes());
+    fault(&lab, "app-slow");
     fault(&lab, "app-update-fails app=nginx-ingress-controller");
     let out = play(&lab, "apps.yml", &[]);
     told(&out, &["the platform went back to 1.1-18", "yes: the old version runs again", "stx-upgrade resume"]);
@@ -252,7 +253,12 @@ fn applications_and_patches() {
         well(&check);
         assert!(text(&check).contains("once it is uploaded"), "{}", text(&check));
         assert_eq!(count(&lab, &format!("patch-uploaded {patch}")), 0);
-        well(&play(&lab, "patch.yml", &["-e", &files]));
+        fault(&lab, "patch-install-fails");
+        told(
+            &play(&lab, "patch.yml", &["-e", &files]),
+            &["host-install controller-0: Installation failed", "/var/log/patching.log", "stx-upgrade resume"],
+        );
+        well(&lab.upgrade(&["resume"]).output().unwrap());
         lab.assert_once(&[&format!("patch-uploaded {patch}"), &format!("patch-applied {patch}")]);
         assert_eq!(count(&lab, "host-locking controller-0"), reboots);
         assert_eq!(count(&lab, "host-unlocking controller-0"), reboots);

@@ -17,7 +17,11 @@ fn troubles_before_the_wipe() {
     let full = lab.dir.path().join("usb");
     std::fs::create_dir(&full).unwrap();
     let archives = format!("archives_dir={}", full.display());
-    let mut ordeal = Ordeal::new(lab, &["alarm_hold=2", &archives]);
+    let mut ordeal = Ordeal::new(lab, &["alarm_hold=2", "load_timeout=4", &archives]);
+
+    ordeal.set("admin-password-changed");
+    ordeal.fails(&["Invalid Identity credentials", "that its keyring holds for `admin`", "then `stx-upgrade resume`"]);
+    ordeal.clear();
 
     // Checks that fail are told together, and looked at again when the run goes on.
     ordeal.set("patch-not-current");
@@ -56,13 +60,21 @@ fn troubles_before_the_wipe() {
     ordeal.fails(&["error", "system load-delete"]);
     ordeal.host("source /etc/platform/openrc && system load-delete 2");
     ordeal.clear();
+    ordeal.set("load-import-hangs");
+    ordeal.fails(&["last seen: importing", "is not deleted by the platform", "`stx-upgrade resume`: it waits on"]);
+    ordeal.clear();
 
     for fault in ["licence-invalid", "nodes-not-ready", "app-bad", "config-out-of-date"] {
         ordeal.set(fault);
         ordeal.fails(&["health-query-upgrade: ", "Next", "then `stx-upgrade resume`"]);
         ordeal.clear();
     }
+    ordeal.set("app-apply-fails");
+    ordeal.applies("platform-integ-apps", "apply-failed");
+    ordeal.fails(&["not in a valid state: platform-integ-apps", "`system application-list`", "stx-upgrade resume"]);
+    ordeal.applies("platform-integ-apps", "applied");
     assert_eq!(ordeal.done("upgrade-starting"), 0);
+    ordeal.lab.assert_once(&["load-imported"]);
 
     ordeal.set("start-fails-silently");
     ordeal.fails(&["the upgrade record vanished", "/var/log/sysinv.log", "stx-upgrade resume"]);

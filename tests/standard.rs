@@ -5,7 +5,11 @@
 #[path = "stx/lab.rs"]
 mod lab;
 
+#[path = "stx/ordeal.rs"]
+mod ordeal;
+
 use lab::{Lab, text};
+use ordeal::Ordeal;
 
 /// Short waits: a second of the lab is most of an hour.
 const SHORT: &[&str] = &["--yes", "-e", "drbd_stable=1", "-e", "alarm_hold=30"];
@@ -44,6 +48,33 @@ fn storage_hosts_and_workers_in_their_order() {
     assert_eq!(most_out(&lab, "storage"), 2);
     let again = lab.play(&wide);
     assert!(again.status.success() && text(&again).contains("changed=0 "), "{}", text(&again));
+}
+
+/// Storage that is not healthy stops the run before the next host is taken out; storage that is slow is waited for.
+#[test]
+fn troubles_of_the_storage() {
+    let words = ["storage"];
+    let Some(lab) = Lab::up_as("troubles_of_the_storage", &words) else { return };
+    let mut ordeal = Ordeal::new(lab, &["drbd_stable=1", "alarm_hold=30", "ceph_timeout=6"]);
+    ordeal.set("ceph-degraded");
+    ordeal.fails(&["health-query-upgrade: Ceph Storage Healthy", "wait until it is HEALTH_OK", "stx-upgrade resume"]);
+    ordeal.clear();
+    ordeal.set("ceph-slow");
+    ordeal.set("ceph-degraded --when upgrade-upgrading-hosts");
+    ordeal.fails(&[
+        "Ceph healthy: not seen within 6.0s; last seen: HEALTH_WARN",
+        "`ceph health detail`",
+        "stx-upgrade resume",
+    ]);
+    assert_eq!(ordeal.done("host-locking storage-0"), 0);
+    ordeal.clear();
+    ordeal.ends();
+    ordeal.lab.assert_once(&[
+        "host-wiped storage-0",
+        "host-wiped storage-1",
+        "host-wiped worker-0",
+        "upgrade-completed",
+    ]);
 }
 
 /// A worker that cannot be locked stops the batches after it; another one is taken back and forth again.

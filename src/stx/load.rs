@@ -176,7 +176,8 @@ fn wait(args: &Args, host: &mut dyn Act) -> Result<Outcome, Failure> {
         Err(error) => Err(Advice::after(error, |a| {
             a.cause("the conductor's log says why: /var/log/sysinv.log")
                 .safe("yes: the running release is untouched")
-                .next("`system load-list`; a load in error, or importing for ever, is removed with `system load-delete <id>`; then `stx-upgrade resume`")
+                .next("a load in error is removed with `system load-delete <id>`; one that is importing is not deleted by the platform: look why it takes so long")
+                .next("then `stx-upgrade resume`: it waits on, or imports again")
         })),
     }
 }

@@ -15,7 +15,7 @@ crate::arguments! {
         release []: String,
         /// Directories that must be there and hold files, with `{release}` in them.
         dirs []: Vec<String> = [
-            "/var/lib/postgresql/{release}", "/opt/platform/config/{release}", "/opt/platform/puppet/{release}/hieradata",
+            "/var/lib/postgresql/{release}/base", "/var/lib/postgresql/{release}/global", "/opt/platform/config/{release}", "/opt/platform/puppet/{release}/hieradata",
             "/opt/platform/.keyring/{release}", "/opt/etcd/{release}",
         ].map(String::from).to_vec(),
     }
@@ -45,7 +45,8 @@ impl Module for ReleaseData {
             return Err(Advice::failed(format!("data of {} are not there: {}", args.release, missing.join(", ")))
                 .cause("an abort would go back to them")
                 .safe("yes: nothing was changed")
-                .next("find out who removed them; without them the way back is a reinstallation and a restore from a backup")
+                .next("put them back, then `stx-upgrade resume`; without them the way back is a reinstallation and a restore from a backup")
+                .next("or upgrade on without a way back: `stx-upgrade play upgrade.yml -e way_back=false`")
                 .into());
         }
         Ok(Outcome::ok()

@@ -35,6 +35,14 @@ impl Ordeal {
         text(&out)
     }
 
+    /// Applies an application by hand, until it is in this state.
+    pub fn applies(&self, app: &str, state: &str) {
+        self.host(&format!(
+            "source /etc/platform/openrc && system application-apply {app} && \
+             until system application-list | grep -q '{app} .* {state} '; do sleep 0.1; done"
+        ));
+    }
+
     /// Plays, or goes on.
     pub fn go(&mut self) -> Output {
         if std::mem::replace(&mut self.begun, true) {

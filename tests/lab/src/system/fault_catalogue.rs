@@ -213,7 +213,13 @@ pub const CATALOGUE: &[Kind] = &[
     ),
     kind("licence-invalid", Place::Records, 1, "", "the licence check for the new release fails"),
     kind("load-import-fails", Place::Waits, 1, "", "the next import is accepted and ends in state error"),
-    kind("load-import-hangs", Place::Waits, 1, "", "the next import is accepted and stays in state importing"),
+    kind(
+        "load-import-hangs",
+        Place::Waits,
+        1,
+        "",
+        "the next import is accepted and stays in state importing; cleared, it goes on",
+    ),
     kind("load-signature-bad", Place::Waits, 1, "", "the signature of the next import does not verify"),
     kind(
         "lock-refused",

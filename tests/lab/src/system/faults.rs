@@ -262,6 +262,7 @@ impl System {
             "licence-invalid" => {
                 self.unhealthy.remove("license");
             }
+            "load-import-hangs" => self.load_import_freed(),
             "nodes-not-ready" => {
                 self.unhealthy.remove("nodes");
             }

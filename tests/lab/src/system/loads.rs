@@ -96,6 +96,15 @@ impl System {
         }
     }
 
+    /// An import that hung goes on.
+    pub(super) fn load_import_freed(&mut self) {
+        for id in self.loads.iter().filter(|l| l.state == "importing").map(|l| l.id).collect::<Vec<_>>() {
+            if !self.due.iter().any(|due| matches!(due.what, Event::LoadImported { id: other } if other == id)) {
+                self.after(IMPORT, Event::LoadImported { id });
+            }
+        }
+    }
+
     /// Start deleting a load.
     pub fn load_delete(&mut self, id: u32) -> Result<(), Refusal> {
         let at = self.loads.iter().position(|l| l.id == id).ok_or(format!("Load {id} could not be found."))?;
