@@ -58,6 +58,7 @@ pub mod user;
 pub mod wait_for;
 pub mod web_args;
 pub mod xml;
+pub mod yum_repository;
 
 use crate::action::module::Entry;
 
@@ -119,6 +120,7 @@ pub const ALL: &[Entry] = &[
     Entry::of::<user::User>(),
     Entry::of::<wait_for::WaitFor>(),
     Entry::of::<xml::Xml>(),
+    Entry::of::<yum_repository::YumRepository>(),
 ];
 
 /// The module of a name, short or full.
