@@ -200,4 +200,7 @@ pub struct Become {
     pub exe: Option<String>,
     #[serde(default)]
     pub flags: Option<String>,
+    /// The folder to be in before, and to start from: `ansible_sudo_chdir`.
+    #[serde(default)]
+    pub chdir: Option<String>,
 }

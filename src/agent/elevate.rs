@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::action::module::Become;
 use crate::action::wire::{Frame, FromAgent, VERSION};
 use crate::model::secret::Secret;
+use crate::modules::shell_words::quote;
 
 /// What `sudo` is told to ask with.
 const PROMPT: &str = "stx-upgrade asks for the password:";
@@ -21,7 +22,7 @@ const PROMPT: &str = "stx-upgrade asks for the password:";
 const SILENCE: Duration = Duration::from_secs(15);
 
 /// Silence after a line without an end: a question that we do not know.
-const QUESTION: Duration = Duration::from_secs(3);
+pub(crate) const QUESTION: Duration = Duration::from_secs(3);
 
 /// What is kept of standard error.
 const KEPT: usize = 16 << 10;
@@ -51,13 +52,13 @@ enum Heard {
 
 /// Starts `program agent worker RUN` as another user.
 pub fn start(become_: &Become, password: Option<&Secret>, program: &str, run: &str) -> Result<Started, Refusal> {
-    let argv = command_line(become_, password.is_some(), program, run);
-    let spawned = Command::new(&argv[0])
-        .args(&argv[1..])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
+    let argv = command_line(become_, password.is_some(), &[program, "agent", "worker", run]);
+    let mut command = Command::new(&argv[0]);
+    if let Some(dir) = &become_.chdir {
+        std::fs::read_dir(dir).map_err(|e| refusal(format!("`ansible_sudo_chdir`: cd {dir}: {e}")))?;
+        command.current_dir(dir);
+    }
+    let spawned = command.args(&argv[1..]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = spawned.map_err(|e| {
         refusal(match e.kind() {
             std::io::ErrorKind::NotFound => format!(
@@ -84,7 +85,16 @@ pub fn start(become_: &Become, password: Option<&Secret>, program: &str, run: &s
     }
 }
 
-fn command_line(become_: &Become, password: bool, program: &str, run: &str) -> Vec<String> {
+/// The error names a method that is not supported.
+pub(crate) fn supported(become_: &Become) -> Result<(), String> {
+    match become_.method.as_str() {
+        "sudo" | "su" => Ok(()),
+        other => Err(format!("the become method `{other}` is not supported; `sudo` and `su` are")),
+    }
+}
+
+/// The words of a command line that starts a program as another user.
+pub(crate) fn command_line(become_: &Become, password: bool, program: &[&str]) -> Vec<String> {
     let words = |text: &Option<String>| -> Vec<String> {
         text.iter().flat_map(|t| t.split_whitespace()).map(str::to_owned).collect()
     };
@@ -92,9 +102,8 @@ fn command_line(become_: &Become, password: bool, program: &str, run: &str) -> V
     let mut argv = vec![exe];
     if become_.method == "su" {
         argv.extend(words(&become_.flags));
-        // Every word is ours and plain, but a home directory may have a space in its name.
-        let quoted = format!("'{}'", program.replace('\'', r"'\''"));
-        argv.extend([become_.user.clone(), "-c".to_owned(), format!("exec {quoted} agent worker {run}")]);
+        let words: Vec<String> = program.iter().map(|word| quote(word)).collect();
+        argv.extend([become_.user.clone(), "-c".to_owned(), format!("exec {}", words.join(" "))]);
         return argv;
     }
     // Ansible's default. How the password is given is ours to say, so these flags are taken out.
@@ -114,7 +123,7 @@ fn command_line(become_: &Become, password: bool, program: &str, run: &str) -> V
     } else {
         argv.push("-n".to_owned());
     }
-    argv.extend(["-u", &become_.user, "--", program, "agent", "worker", run].map(str::to_owned));
+    argv.extend(["-u", &become_.user, "--"].iter().chain(program).map(|word| (*word).to_owned()));
     argv
 }
 
@@ -166,11 +175,7 @@ fn converse(
                 if said.len() > KEPT {
                     return Err(refusal(format!("{} does not stop talking: {}", become_.method, last_lines(&said))));
                 }
-                let line = said[open..].lines().last().unwrap_or_default();
-                let asks = !said.ends_with('\n')
-                    && (line.contains(PROMPT)
-                        || line.trim_end().ends_with(':') && line.to_lowercase().contains("assword"));
-                if asks {
+                if asks(&said[open..]) {
                     let Some(password) = password else { return Err(needs_password(become_)) };
                     if answered {
                         // Asked again: refused, or accepted and to be changed now.
@@ -208,8 +213,15 @@ fn converse(
     }
 }
 
-/// Why it ended before the worker spoke.
-fn explain(become_: &Become, said: &str, password: bool, answered: bool) -> Refusal {
+/// Whether the last words are a question for the password.
+pub(crate) fn asks(said: &str) -> bool {
+    let line = said.lines().last().unwrap_or_default();
+    let word = |line: &str| line.trim_end().ends_with(':') && line.to_lowercase().contains("assword");
+    !said.ends_with('\n') && (line.contains(PROMPT) || word(line))
+}
+
+/// Why it ended before the program spoke.
+pub(crate) fn explain(become_: &Become, said: &str, password: bool, answered: bool) -> Refusal {
     let Become { method, user, .. } = become_;
     let low = said.to_lowercase();
     let has = |words: &[&str]| words.iter().any(|w| low.contains(w));
@@ -267,9 +279,9 @@ fn needs_password(become_: &Become) -> Refusal {
 
 fn wrong_password(become_: &Become) -> Refusal {
     let why = format!(
-        "wrong password for becoming {} by {}: correct `ansible_become_password`, or what you type for `-K`; it is not \
+        "Incorrect {} password for becoming {}: correct `ansible_become_password`, or what you type for `-K`; it is not \
          tried again, so that the account is not locked",
-        become_.user, become_.method
+        become_.method, become_.user
     );
     Refusal { why, wrong_password: true }
 }
@@ -289,21 +301,26 @@ mod tests {
     use super::*;
 
     fn root(flags: Option<&str>) -> Become {
-        Become { method: "sudo".into(), user: "root".into(), exe: None, flags: flags.map(str::to_owned) }
+        Become { method: "sudo".into(), user: "root".into(), exe: None, flags: flags.map(str::to_owned), chdir: None }
     }
 
     #[test]
     fn command_lines() {
-        let line = |b: &Become, p| command_line(b, p, "/x/stx-upgrade", "r1").join(" ");
+        let line = |b: &Become, p| command_line(b, p, &["/x/stx-upgrade", "agent", "worker", "r1"]).join(" ");
         assert_eq!(line(&root(None), false), "sudo -H -n -u root -- /x/stx-upgrade agent worker r1");
         assert_eq!(
             line(&root(Some("-H -S -n -E")), true),
             format!("sudo -H -E -S -p {PROMPT} -u root -- /x/stx-upgrade agent worker r1")
         );
         assert_eq!(line(&root(Some("-HSn --stdin")), false), "sudo -H -n -u root -- /x/stx-upgrade agent worker r1");
-        let su =
-            Become { method: "su".into(), user: "app".into(), exe: Some("/bin/su".into()), flags: Some("-".into()) };
-        assert_eq!(line(&su, true), "/bin/su - app -c exec '/x/stx-upgrade' agent worker r1");
+        let su = Become {
+            method: "su".into(),
+            user: "app".into(),
+            exe: Some("/bin/su".into()),
+            flags: Some("-".into()),
+            chdir: None,
+        };
+        assert_eq!(line(&su, true), "/bin/su - app -c exec /x/stx-upgrade agent worker r1");
     }
 
     #[test]
@@ -313,7 +330,10 @@ mod tests {
         assert!(told("sudo: sorry, you must have a tty to run sudo\n", true, false).contains("requiretty"));
         assert!(told("joe is not in the sudoers file.\n", true, true).contains("does not let this login"));
         assert!(told("sudo: Account expired, contact your system administrator\n", true, true).contains("expired"));
-        assert!(told("Sorry, try again.\nsudo: 1 incorrect password attempt\n", true, true).contains("wrong password"));
+        assert!(
+            told("Sorry, try again.\nsudo: 1 incorrect password attempt\n", true, true)
+                .contains("Incorrect sudo password")
+        );
         assert!(told("sudo: unknown user nobodyhere\n", false, false).contains("no user root"));
     }
 }

@@ -14,7 +14,7 @@
 mod attach;
 mod blobs;
 mod desk;
-mod elevate;
+pub(crate) mod elevate;
 mod jobs;
 mod outbox;
 pub(crate) mod place;

@@ -31,10 +31,8 @@ impl Key {
     /// The worker that a call needs; none if this process's own user serves. The error names what is not supported.
     pub fn of(become_: Option<&Become>, own: &str) -> Result<Option<Key>, String> {
         let Some(become_) = become_ else { return Ok(None) };
-        match become_.method.as_str() {
-            "sudo" | "su" => Ok((become_.user != own).then(|| Key(become_.clone()))),
-            other => Err(format!("the become method `{other}` is not supported; `sudo` and `su` are")),
-        }
+        elevate::supported(become_)?;
+        Ok((become_.user != own).then(|| Key(become_.clone())))
     }
 }
 

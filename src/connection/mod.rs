@@ -7,6 +7,7 @@
 //! What is called, when, and what its results mean is the engine's.
 
 pub mod askpass;
+mod becoming;
 mod channel;
 mod cut;
 mod error;

@@ -7,16 +7,17 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use nix::unistd::{User, geteuid};
 
+use super::becoming::{self, Ended, Talk};
 use super::error::LinkError;
 use super::ssh::{Master, causes};
 use super::target::{Kind, Target};
 use super::upload::Program;
 use crate::action::command::Output;
-
-/// What is kept of each output; the rest is read and dropped.
-const KEPT: usize = 16 << 20;
+use crate::action::module::Become;
+use crate::agent::elevate;
+use crate::model::secret::Secret;
 
 /// A way to run commands on a host.
 pub struct Shell {
@@ -39,10 +40,46 @@ impl Shell {
     /// Runs a command line to its end. Over ssh one that is given up after `limit` may go on at the far side: there is
     /// no agent there to end it.
     pub async fn run(&self, line: &str, stdin: &[u8], limit: Duration) -> Result<Output, LinkError> {
+        self.within(limit, line, Talk::Feed(stdin)).await.map(|(output, _)| output)
+    }
+
+    /// The same as another user; without a word on the command's standard input.
+    pub async fn run_as(
+        &self,
+        become_: &Become,
+        password: Option<&Secret>,
+        line: &str,
+        limit: Duration,
+    ) -> Result<Output, LinkError> {
+        let refused = |why| LinkError::Refused { host: self.target.host.clone(), why };
+        elevate::supported(become_).map_err(refused)?;
+        if self.is(&become_.user) {
+            return self.run(line, &[], limit).await;
+        }
+        let (output, ended) =
+            self.within(limit, &becoming::line(become_, password, line), Talk::Answer(password)).await?;
+        match ended {
+            Ended::Said => Ok(output),
+            Ended::Never { answered } => {
+                let why = elevate::explain(become_, &output.error_text(), password.is_some(), answered).why;
+                Err(refused(why))
+            }
+        }
+    }
+
+    /// Whether the login is that user's already, as far as that is known here.
+    fn is(&self, user: &str) -> bool {
+        match self.target.kind {
+            Kind::Ssh => self.target.user.as_deref() == Some(user),
+            Kind::Local => User::from_uid(geteuid()).ok().flatten().is_some_and(|u| u.name == user),
+        }
+    }
+
+    async fn within(&self, limit: Duration, line: &str, talk: Talk<'_>) -> Result<(Output, Ended), LinkError> {
         let running = async {
             match &self.master {
-                Some(master) => self.run_there(master, line, stdin).await,
-                None => self.run_here(line, stdin).await,
+                Some(master) => self.run_there(master, line, talk).await,
+                None => self.run_here(line, talk).await,
             }
         };
         match tokio::time::timeout(limit, running).await {
@@ -62,10 +99,9 @@ impl Shell {
         }
     }
 
-    async fn run_there(&self, master: &Master, line: &str, input: &[u8]) -> Result<Output, LinkError> {
+    async fn run_there(&self, master: &Master, line: &str, talk: Talk<'_>) -> Result<(Output, Ended), LinkError> {
         let mut child = master.spawn(line).await?;
-        let (stdin, stdout, stderr) = (child.stdin().take(), child.stdout().take(), child.stderr().take());
-        let (stdout, stderr, _) = tokio::join!(kept(stdout), kept(stderr), feed(stdin, input));
+        let said = talk.with(child.stdin().take(), child.stdout().take(), child.stderr().take()).await;
         let rc = match child.wait().await {
             Ok(status) => status.code().or(status.signal().map(|s| 128 + s)).unwrap_or(-1),
             // The crate's word for exit code 127.
@@ -76,10 +112,10 @@ impl Shell {
                 return Err(LinkError::Lost { host: self.target.host.clone(), why: causes(&e), sent: true });
             }
         };
-        Ok(Output { rc, cut: stdout.1 || stderr.1, stdout: stdout.0, stderr: stderr.0, supposed: false })
+        Ok(said.ended(rc))
     }
 
-    async fn run_here(&self, line: &str, input: &[u8]) -> Result<Output, LinkError> {
+    async fn run_here(&self, line: &str, talk: Talk<'_>) -> Result<(Output, Ended), LinkError> {
         let failed = |e: io::Error| LinkError::Broken { host: self.target.host.clone(), why: format!("/bin/sh: {e}") };
         let mut command = tokio::process::Command::new("/bin/sh");
         if let Some(dir) = &self.here {
@@ -94,31 +130,8 @@ impl Shell {
             .kill_on_drop(true)
             .spawn()
             .map_err(failed)?;
-        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let (stdout, stderr, _) = tokio::join!(kept(stdout), kept(stderr), feed(stdin, input));
+        let said = talk.with(child.stdin.take(), child.stdout.take(), child.stderr.take()).await;
         let status = child.wait().await.map_err(failed)?;
-        let rc = status.code().or(status.signal().map(|s| 128 + s)).unwrap_or(-1);
-        Ok(Output { rc, cut: stdout.1 || stderr.1, stdout: stdout.0, stderr: stderr.0, supposed: false })
-    }
-}
-
-/// All that comes, as far as it is kept, and whether it was cut.
-async fn kept(from: Option<impl AsyncRead + Unpin>) -> (Vec<u8>, bool) {
-    let (mut all, mut cut) = (Vec::new(), false);
-    let Some(mut from) = from else { return (all, cut) };
-    let mut buffer = vec![0; 64 << 10];
-    while let Ok(n @ 1..) = from.read(&mut buffer).await {
-        let room = n.min(KEPT - all.len());
-        all.extend_from_slice(&buffer[..room]);
-        cut |= room < n;
-    }
-    (all, cut)
-}
-
-/// Gives all of the input; a command that does not read it is no error.
-async fn feed(to: Option<impl tokio::io::AsyncWrite + Unpin>, input: &[u8]) {
-    if let Some(mut to) = to {
-        let _ = to.write_all(input).await;
-        let _ = to.flush().await;
+        Ok(said.ended(status.code().or(status.signal().map(|s| 128 + s)).unwrap_or(-1)))
     }
 }

@@ -262,7 +262,13 @@ impl Context for ActionContext<'_> {
         Box::pin(async move {
             let caller = &self.caller;
             let run = caller.step.run;
-            Ok(run.hosts.raw(run, &caller.target, caller.scope, caller.step, line).await)
+            let become_ = execute::becoming(caller.step, caller.scope).map_err(Self::template)?;
+            let password = match become_ {
+                Some(_) => caller.become_password().map_err(Self::template)?,
+                None => None,
+            };
+            let as_ = become_.as_ref().map(|b| (b, password.as_ref()));
+            Ok(run.hosts.raw(run, &caller.target, caller.scope, caller.step, line, as_).await)
         })
     }
 

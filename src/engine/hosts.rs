@@ -13,7 +13,7 @@ use super::run::Run;
 use super::scope::TaskScope;
 use super::step::Step;
 use crate::action::engine_side::Content;
-use crate::action::module::Failure;
+use crate::action::module::{Become, Failure};
 use crate::connection::{self, Blobs, Connector, Kind, Link, LinkError, Shell, Target};
 use crate::model::outcome::Outcome;
 use crate::model::playbook::{Common, Written};
@@ -246,17 +246,28 @@ impl Hosts {
         Ok(sha256)
     }
 
-    /// A command over plain ssh.
-    pub async fn raw(&self, run: &Run, host: &str, scope: &TaskScope, step: &Step<'_>, line: &str) -> Outcome {
+    /// A command over plain ssh, as another user if one is given, with the password.
+    pub async fn raw(
+        &self,
+        run: &Run,
+        host: &str,
+        scope: &TaskScope,
+        step: &Step<'_>,
+        line: &str,
+        as_: Option<(&Become, Option<&Secret>)>,
+    ) -> Outcome {
         let shell: Result<Shell, LinkError> = match self.target(run, host, scope, step) {
             Ok(target) => self.connector.shell(&target).await,
             Err(error) => Err(error),
         };
-        let said = match shell {
-            Ok(shell) => shell.run(line, &[], std::time::Duration::from_secs(24 * 3600)).await,
-            Err(error) => Err(error),
+        let limit = std::time::Duration::from_secs(24 * 3600);
+        let said = match (shell, as_) {
+            (Ok(shell), None) => shell.run(line, &[], limit).await,
+            (Ok(shell), Some((become_, password))) => shell.run_as(become_, password, line, limit).await,
+            (Err(error), _) => Err(error),
         };
         match said {
+            Err(LinkError::Refused { why, .. }) => Outcome::failed(why),
             Err(error) => Outcome::unreachable(error.to_string()),
             Ok(output) => {
                 let mut outcome = Outcome::changed(true)

@@ -89,12 +89,12 @@ async fn none_given(lab: &'static Lab) {
 }
 
 async fn wrong(lab: &'static Lab) {
-    failing(lab, OPS, Some("wrong"), "wrong password").await;
+    failing(lab, OPS, Some("wrong"), "Incorrect ").await;
     let link = lab.link().await;
     link.password("root", &Secret::new("wrong"));
     assert!(outcome(&link, 1, becoming(sh("true"), "root")).await.is_failed());
     let start = Instant::now();
-    assert!(outcome(&link, 2, becoming(sh("true"), "root")).await.msg.contains("wrong password"));
+    assert!(outcome(&link, 2, becoming(sh("true"), "root")).await.msg.contains("Incorrect "));
     assert!(start.elapsed() < Duration::from_millis(300), "it was tried again");
     link.password("root", &Secret::new(PASSWORD));
     assert!(!outcome(&link, 3, becoming(sh("true"), "root")).await.is_failed(), "a new one is tried");
@@ -131,7 +131,7 @@ async fn expired(lab: &'static Lab) {
     // sshd does not let such a user in at all, so the way is through another.
     let link = link_as(lab, FREE).await;
     link.password("root", &Secret::new(PASSWORD));
-    let su = Become { method: "su".into(), user: OLD.into(), exe: None, flags: None };
+    let su = Become { method: "su".into(), user: OLD.into(), exe: None, flags: None, chdir: None };
     link.password(OLD, &Secret::new(PASSWORD));
     let start = Instant::now();
     let failed = outcome(&link, 1, Call { become_: Some(su), ..sh("true") }).await;
@@ -172,13 +172,13 @@ async fn question(lab: &'static Lab) {
 
 async fn su(lab: &'static Lab) {
     let link = lab.link().await;
-    let su = |user: &str| Some(Become { method: "su".into(), user: user.into(), exe: None, flags: None });
+    let su = |user: &str| Some(Become { method: "su".into(), user: user.into(), exe: None, flags: None, chdir: None });
     link.password(PLAIN, &Secret::new(PASSWORD));
     let done = outcome(&link, 1, Call { become_: su(PLAIN), ..sh("id -un") }).await;
     assert_eq!(stdout(&done), format!("{PLAIN}\n"));
     link.password(FREE, &Secret::new("wrong"));
     let failed = outcome(&link, 2, Call { become_: su(FREE), ..sh("id -un") }).await;
-    assert!(failed.msg.contains("wrong password"), "{failed:?}");
+    assert!(failed.msg.contains("Incorrect "), "{failed:?}");
     link.bye().await;
 }
 

@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
 use sha2::{Digest, Sha256};
-use stx_upgrade::action::module::Call;
+use stx_upgrade::action::command::Output;
+use stx_upgrade::action::module::{Become, Call};
 use stx_upgrade::connection::{Blobs, Content, Kind, Known, LinkError, Target, Tidings};
 use stx_upgrade::dict;
 use stx_upgrade::model::outcome::{Outcome, Status};
+use stx_upgrade::model::secret::Secret;
 
 use crate::lab::{BARE, Lab, PLAIN, call, of_run, processes, sh, soon};
 use crate::{trial, with_users};
@@ -31,6 +33,7 @@ pub fn trials(lab: &'static Lab) -> Vec<Trial> {
         trial("an agent without an engine leaves", lab, idle),
         trial("uploaded once, older ones removed", lab, uploaded),
         trial("a shell without an agent", lab, shell),
+        with_users("a shell as other users", lab, shell_as_others),
         with_users("links in shared directories are not followed", lab, planted),
     ]
 }
@@ -303,6 +306,39 @@ async fn shell(lab: &'static Lab) {
         assert!(matches!(late, Err(LinkError::TimedOut { .. })), "{late:?}");
         shell.close().await;
     }
+}
+
+async fn shell_as_others(lab: &'static Lab) {
+    use crate::lab::{FREE, OPS, PASSWORD, sudo};
+    let limit = Duration::from_secs(30);
+    let connector = lab.connector(&lab.run());
+    let open = async |user| connector.shell(&lab.target_as(user)).await.unwrap();
+    let (wrong, right) = (Secret::new("wrong"), Secret::new(PASSWORD));
+    let refusal = |refused: Result<Output, LinkError>| match refused {
+        Err(LinkError::Refused { why, .. }) => why,
+        other => panic!("{other:?}"),
+    };
+
+    let free = open(FREE).await;
+    // What it reads ends at once; what it prints is all that is kept.
+    let out = free.run_as(&sudo(PLAIN), None, "cat; id -un; echo err >&2; exit 3", limit).await.unwrap();
+    assert_eq!((out.rc, out.text(), out.error_text()), (3, format!("{PLAIN}\n"), "err\n".into()));
+    let there = Become { chdir: Some("/usr".into()), ..sudo(PLAIN) };
+    assert_eq!(free.run_as(&there, None, "pwd", limit).await.unwrap().text(), "/usr\n");
+    let nowhere = Become { chdir: Some("/no/such".into()), ..sudo(PLAIN) };
+    assert!(refusal(free.run_as(&nowhere, None, "pwd", limit).await).contains("/no/such"));
+    assert_eq!(free.run_as(&sudo(FREE), None, "id -un", limit).await.unwrap().text(), format!("{FREE}\n"));
+    free.close().await;
+
+    let asked = open(OPS).await;
+    let su = Become { method: "su".into(), ..sudo(PLAIN) };
+    for how in [sudo(PLAIN), su] {
+        let out = asked.run_as(&how, Some(&right), "cat; id -un", limit).await.unwrap();
+        assert_eq!((out.text(), out.error_text()), (format!("{PLAIN}\n"), String::new()), "{how:?}");
+        assert!(refusal(asked.run_as(&how, Some(&wrong), "id", limit).await).starts_with("Incorrect "));
+        assert!(refusal(asked.run_as(&how, None, "id", limit).await).contains("ansible_become_password"));
+    }
+    asked.close().await;
 }
 
 /// Another user makes links where the agent would work, to a directory that is the login's own.

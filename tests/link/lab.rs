@@ -217,7 +217,7 @@ pub fn becoming(call: Call, user: &str) -> Call {
 }
 
 pub fn sudo(user: &str) -> Become {
-    Become { method: "sudo".into(), user: user.into(), exe: None, flags: None }
+    Become { method: "sudo".into(), user: user.into(), exe: None, flags: None, chdir: None }
 }
 
 /// The host's name in an inventory.
