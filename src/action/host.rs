@@ -137,7 +137,7 @@ pub struct Space {
 pub enum HostError {
     #[error("{} does not exist", .0.display())]
     NotFound(PathBuf),
-    #[error("{what}: permission denied")]
+    #[error("{what}: Permission denied")]
     Denied { what: String },
     #[error("{what}: no space left on the device")]
     NoSpace { what: String },

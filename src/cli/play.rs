@@ -229,6 +229,9 @@ pub fn inventory_sources(given: &[String], settings: &Settings) -> Vec<String> {
 /// `--limit @FILE` has a pattern a line.
 fn read_limit(limit: &str) -> anyhow::Result<String> {
     let Some(file) = limit.strip_prefix('@') else { return Ok(limit.to_owned()) };
+    if Path::new(file).is_dir() {
+        bail!("--limit {limit}: what stands after the @ must be a file, {file} is a folder");
+    }
     let text = std::fs::read_to_string(file).with_context(|| format!("reading --limit {limit}"))?;
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')).collect();
     Ok(lines.join(","))

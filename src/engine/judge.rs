@@ -62,7 +62,7 @@ fn unjudged(outcome: Outcome, what: &str, error: &TemplateError) -> Outcome {
         return Outcome { status: Status::NotKnowable(why.to_owned()), ..outcome };
     }
     let said = format!("{what}: {error}");
-    Outcome { status: Status::Failed, ..outcome }.msg(said)
+    Outcome { status: Status::Failed, ..outcome }.with(&format!("{what}_result"), error.to_string()).msg(said)
 }
 
 /// A loop's items as one result: changed or failed if any was, skipped if all were.

@@ -1,6 +1,7 @@
 //! `fetch`: copies a file of the host to the control node.
 
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use crate::action::engine_side::{Action, Context};
 use crate::action::module::Failure;
@@ -64,10 +65,16 @@ async fn fetch(args: &Args, ctx: &mut dyn Context) -> Result<Outcome, Failure> {
     let seen = ctx.call("stat", dict! {"path" => &**src, "checksum_algorithm" => "sha1", "follow" => true}).await?;
     match seen.status {
         Status::Ok => {}
-        Status::Failed => return Err(Failure::new(format!("File is not readable: {src}: {}", seen.msg))),
+        Status::Failed if args.fail_on_missing => {
+            return Err(Failure::new(format!("File is not readable: {src}: {}", seen.msg)));
+        }
+        Status::Failed => return Ok(Outcome::ok().msg(format!("{}, ignored", seen.msg)).with("file", &**src)),
         _ => return Ok(seen),
     }
     let stat = seen.data.get("stat").cloned().unwrap_or_default();
+    // The far side knows whose home `~` is.
+    let expanded = stat.get("path").and_then(Value::as_str).filter(|_| src.starts_with('~')).map(Arc::from);
+    let src: &Arc<str> = expanded.as_ref().unwrap_or(src);
     let is = |name: &str| stat.get(name).and_then(Value::as_bool).unwrap_or(false);
     if !is("exists") || is("isdir") {
         let msg = match is("isdir") {

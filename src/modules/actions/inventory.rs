@@ -31,10 +31,10 @@ impl Action for AddHost {
         let mut name = args.name.trim().to_owned();
         if let Some((host, port)) = name.clone().rsplit_once(':')
             && let Ok(port) = port.parse::<u16>()
-            && !host.contains(':')
+            && (!host.contains(':') || host.starts_with('[') && host.ends_with(']'))
         {
-            name = host.to_owned();
-            vars.insert("ansible_port".into(), i64::from(port).into());
+            name = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+            vars.insert("ansible_ssh_port".into(), i64::from(port).into());
         }
         let groups: Vec<String> = args
             .groups

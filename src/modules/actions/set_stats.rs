@@ -3,7 +3,7 @@
 use crate::action::engine_side::{Action, Context};
 use crate::action::module::Failure;
 use crate::model::outcome::{Consequence, Outcome};
-use crate::model::value::Dict;
+use crate::model::value::{Dict, Value};
 
 pub struct SetStats;
 
@@ -21,13 +21,18 @@ crate::arguments! {
 impl Action for SetStats {
     const NAMES: &'static [&'static str] = &["set_stats", "ansible.builtin.set_stats"];
     const DOC: &'static str = "Sets figures that the recap shows at the end of the run.";
-    const RETURNS: &'static [(&'static str, &'static str)] = &[];
+    const RETURNS: &'static [(&'static str, &'static str)] = &[("ansible_stats", "data, per_host, aggregate")];
     const EXAMPLE: &'static str = "- set_stats:\n    data:\n      images: \"{{ images | length }}\"";
     const MAY_CHANGE: bool = false;
     type Args = Args;
 
     async fn run(args: Args, _: Dict, ctx: &mut dyn Context) -> Result<Outcome, Failure> {
+        let stats = crate::dict! {
+            "aggregate" => args.aggregate,
+            "data" => Value::dict(args.data.clone()),
+            "per_host" => args.per_host,
+        };
         ctx.consequence(Consequence::Stats { data: args.data, per_host: args.per_host, aggregate: args.aggregate });
-        Ok(Outcome::ok())
+        Ok(Outcome::ok().with("ansible_stats", Value::dict(stats)))
     }
 }

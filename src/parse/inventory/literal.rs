@@ -80,6 +80,10 @@ impl Literal<'_> {
             }
             '\'' | '"' => self.strings(),
             '-' | '+' | '.' | '0'..='9' => self.number(),
+            's' if self.rest().starts_with("set()") => {
+                self.at += "set()".len();
+                Some(Value::list(Vec::new()))
+            }
             _ => self.word(),
         }
     }
@@ -322,6 +326,9 @@ mod tests {
             ("'un", "text 'un"),
             ("10.0.0.1", "text 10.0.0.1"),
             ("['{{ x }}']", "['{{ x }}']"),
+            ("{1, 2}", "[1, 2]"),
+            ("set()", "[]"),
+            ("set(1)", "text set(1)"),
             ("1+2", "text 1+2"),
             ("", "text "),
         ] {
