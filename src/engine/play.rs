@@ -222,6 +222,7 @@ impl PlayState {
                     };
                     let hosts: Vec<String> = hosts.into_iter().filter(same).collect();
                     if self.round(run, task, &hosts).await? {
+                        self.flush(run, &self.failed_and_notified(run)).await?;
                         return Ok(true);
                     }
                 }

@@ -23,6 +23,8 @@ impl Run {
             Value::List(list) => list.iter().map(Value::to_string).collect(),
             one => vec![one.to_string()],
         };
+        let order = plan.play.order.as_ref().map(|w| self.templar.render(&w.value, &scope)).transpose();
+        let order = order.map_err(|e| Halt::Refused(e.to_string()))?.filter(|o| !o.is_null());
         let mut inventory = self.inventory.write().unwrap_or_else(PoisonError::into_inner);
         if implicit_localhost(&patterns, &mut inventory) {
             let (files, vault, mut mistakes) = (&*self.compiler.files, &self.compiler.vault, Vec::new());
@@ -45,7 +47,8 @@ impl Run {
             hosts.retain(|h| within.contains(h));
         }
         let inventory_order = hosts.clone();
-        match plan.play.order.as_ref().map(|w| w.value.to_string()).as_deref() {
+        match order.map(|o| o.to_string()).as_deref() {
+            None | Some("inventory") => {}
             Some("sorted") => hosts.sort(),
             Some("reverse_sorted") => {
                 hosts.sort();
@@ -55,7 +58,12 @@ impl Run {
             Some("shuffle") => {
                 hosts.sort_by_key(|h| crate::plan::identity::short_digest(format!("{}{h}", self.id).as_bytes()))
             }
-            _ => {}
+            Some(other) => {
+                return Err(Halt::Refused(format!(
+                    "Invalid 'order' specified for inventory hosts: {other}; inventory, reverse_inventory, sorted, \
+                     reverse_sorted and shuffle are"
+                )));
+            }
         }
         Ok((inventory_order, hosts))
     }

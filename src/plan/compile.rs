@@ -136,10 +136,11 @@ impl Compiler {
     }
 
     fn play(&self, mut play: Play, playbook: &str, inherit: &Inherit, mistakes: &mut Vec<Mistake>) -> PlayPlan {
-        let mut base = self.inside(inherit, &play.common, &[], inherit.trail.clone());
+        let play_vars = Arc::new(play.common.vars.clone());
+        let around = Inherit { play_vars, ..inherit.clone() };
+        let mut base = self.inside(&around, &play.common, &[], inherit.trail.clone());
         // A play's variables have a rank of their own; they are not variables of a block.
         base.vars = inherit.vars.clone();
-        base.play_vars = Arc::new(play.common.vars.clone());
         base.search = vec![inherit.dir.clone()];
         let mut brought = Brought::default();
         let mut nodes = Vec::new();
@@ -206,7 +207,8 @@ impl Compiler {
                         "import_role" => nodes.extend(self.import_role(*task, inherit, trail, brought, mistakes)),
                         _ => {
                             let plan = self.task(*task, inherit, trail);
-                            if self.tags.selects(&plan.tags) {
+                            // A handler runs when it is notified, whatever its tags.
+                            if plan.handler || self.tags.selects(&plan.tags) {
                                 super::check::task(&plan, self, mistakes);
                                 nodes.push(Node::Task(Arc::new(plan)));
                             }
@@ -326,7 +328,8 @@ impl Compiler {
             );
             return Vec::new();
         }
-        let inner = self.inside(inherit, &task.common, &task.when, trail);
+        let mut inner = self.inside(inherit, &task.common, &task.when, trail);
+        inner.notify.extend(task.notify.iter().cloned());
         let Some(file) = file_argument(&task.action) else {
             mistakes
                 .push(Mistake::at(&task.action.name.span, "`import_tasks` needs a file").label("import_tasks: FILE"));

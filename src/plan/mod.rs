@@ -4,7 +4,7 @@
 //! its turn comes. Imports, roles and inheritance are resolved here; nothing is rendered that needs a host.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::action::engine_side::ActionEntry;
 use crate::action::module::Entry;
@@ -140,6 +140,8 @@ pub struct RolePlan {
     pub once: Option<String>,
     /// Roles around it: what depends on it or includes it, outermost first.
     pub parents: Vec<Arc<RolePlan>>,
+    /// Variables of the roles that it depends on: over those of its parents, under its own.
+    pub exported: OnceLock<Dict>,
 }
 
 impl TaskPlan {

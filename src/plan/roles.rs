@@ -1,7 +1,7 @@
 //! Roles put in their place: found, read, their dependencies before them, their parameters checked, their handlers brought.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::compile::{Compiler, Inherit, flat, implicit};
 use super::identity::{Siblings, Trail, short_digest};
@@ -157,6 +157,7 @@ impl Compiler {
             dependency: options.dependency,
             once,
             parents,
+            exported: OnceLock::new(),
         });
         inner.role = Some(plan.clone());
         inner.search = std::iter::once(role.dir.clone()).chain(inherit.search.iter().cloned()).collect();
@@ -164,11 +165,17 @@ impl Compiler {
         inner.search.insert(inner.search.len() - 1, role.dir.join("tasks"));
         let mut nodes = Vec::new();
         let mut siblings = Siblings::default();
+        let mut exported = Dict::new();
         for dependency in &role.meta.dependencies {
             let trail = inner.trail.below(&dependency.role.value.to_string(), &mut siblings);
             let around = Inherit { trail, ..inner.clone() };
             nodes.extend(self.role(dependency, &around, brought, mistakes));
+            let name = self.literal(&dependency.role, &around, "role name", &mut Vec::new());
+            if let Some(plan) = brought.roles.iter().rev().find(|r| r.dependency && Some(&r.name) == name.as_ref()) {
+                exported.extend(plan.exported.get().into_iter().chain([&*plan.vars]).flat_map(Dict::clone));
+            }
         }
+        plan.exported.get_or_init(|| exported);
         brought.roles.push(plan.clone());
         let trail = inner.trail.below(&role.name, &mut siblings);
         let own = Inherit { trail, ..inner.clone() };
