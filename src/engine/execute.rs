@@ -277,8 +277,15 @@ fn included(scope: &TaskScope, item: Option<&Item>, target: String) -> Result<Do
 /// The host that a task is delegated to, if any.
 pub fn delegate(templar: &Templar, task: &TaskPlan, scope: &TaskScope) -> Result<Option<String>, Box<TemplateError>> {
     let Some(written) = &task.delegate_to else { return Ok(None) };
-    let value = templar.render_or_omit(&written.value, scope)?;
-    Ok(value.filter(|v| !v.is_null()).map(|v| v.to_string()))
+    let name = templar.render_or_omit(&written.value, scope)?.filter(|v| !v.is_null()).map(|v| v.to_string());
+    match name {
+        Some(name) if name.is_empty() && !written.value.has_template() => Ok(None),
+        // Ansible's words.
+        Some(name) if name.trim().is_empty() => {
+            Err(TemplateError::plain(format!("Empty hostname produced from delegate_to: {name:?}")))
+        }
+        name => Ok(name),
+    }
 }
 
 /// A keyword that tasks inherit, rendered. Where it is `omit`, what stands around it counts, as if it were not written.
@@ -388,11 +395,13 @@ pub fn becoming(step: &Step<'_>, scope: &TaskScope) -> Result<Option<Become>, Bo
     };
     Ok(Some(Become {
         method: pick("ansible_become_method", |c| c.become_method.as_ref(), Some(&options.become_method))?
-            .unwrap_or_else(|| "sudo".into()),
+            .map_or_else(|| "sudo".into(), |m| m.strip_prefix("ansible.builtin.").unwrap_or(&m).to_owned()),
         user: pick("ansible_become_user", |c| c.become_user.as_ref(), Some(&options.become_user))?
+            .filter(|user| !user.is_empty())
             .unwrap_or_else(|| "root".into()),
         exe: pick("ansible_become_exe", |c| c.become_exe.as_ref(), None)?,
         flags: pick("ansible_become_flags", |c| c.become_flags.as_ref(), None)?,
+        chdir: var("ansible_sudo_chdir")?.map(|dir| dir.to_string()),
     }))
 }
 

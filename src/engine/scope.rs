@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 
+use super::execute;
 use super::play::PlayState;
 use super::run::Run;
 use super::store::HostVars;
 use crate::model::inventory::Inventory;
 use crate::model::outcome::Outcome;
-use crate::model::playbook::Task;
+use crate::model::playbook::{Common, Task, Written};
 use crate::model::secret::{Secret, is_secret_name};
 use crate::model::value::{Dict, Key, Value};
 use crate::plan::words::local_name;
@@ -32,6 +33,8 @@ pub struct TaskScope {
     local: Dict,
     /// Whether the result is shown without being asked.
     verbose: Arc<AtomicBool>,
+    /// Without what is filled in of how the host is reached.
+    bare: bool,
 }
 
 impl TaskScope {
@@ -44,6 +47,7 @@ impl TaskScope {
             vars: run.vars.of(host),
             local: Dict::new(),
             verbose: Arc::default(),
+            bare: false,
         }
     }
 
@@ -57,6 +61,7 @@ impl TaskScope {
             vars: run.vars.of(host),
             local: Dict::new(),
             verbose: Arc::default(),
+            bare: false,
         }
     }
 
@@ -144,9 +149,11 @@ impl TaskScope {
             return Some(v.clone());
         }
         if let Some(role) = role {
-            // The nearer role first; its entry's variables over its own there, and below them further out, as in Ansible.
-            let outer = role.parents.iter().rev().flat_map(|r| [&r.vars, &r.entry_vars]);
-            if let Some(v) = [&role.entry_vars, &role.vars].into_iter().chain(outer).find_map(|d| d.get(name)) {
+            // The nearer role first; its entry's variables over its own there, and below them further out, as in Ansible. Those
+            // of the roles that it depends on stand between.
+            let outer = role.parents.iter().rev().flat_map(|r| [&r.vars, &r.entry_vars]).map(|vars| &**vars);
+            let mut nearest = [&*role.entry_vars, &*role.vars].into_iter().chain(role.exported.get()).chain(outer);
+            if let Some(v) = nearest.find_map(|d| d.get(name)) {
                 return Some(v.clone());
             }
         }
@@ -200,6 +207,33 @@ impl TaskScope {
             }
         }
         self.roles().iter().rev().find_map(|r| r.defaults.get(name).cloned())
+    }
+
+    /// How a task reaches its host, where no variable says it.
+    fn reached(&self, name: &str) -> Option<Value> {
+        let task = self.task.as_ref().filter(|_| !self.bare)?;
+        let (templar, options) = (&self.run.templar, &self.run.options);
+        // What these say must not ask for them again.
+        let bare = TaskScope { bare: true, ..self.clone() };
+        let keyword = |of: fn(&Common) -> Option<&Written>| {
+            let said = execute::keyword(templar, &task.common, of, &bare).ok().flatten();
+            said.filter(|v| !v.is_null()).map(|v| v.to_string())
+        };
+        let value = match name {
+            "ansible_host" | "ansible_ssh_host" => match execute::delegate(templar, task, &bare).ok().flatten() {
+                Some(other) => {
+                    let own = TaskScope::of_host(&self.run, self.play.as_ref(), &other).rendered(name).ok().flatten();
+                    own.map_or(other, |v| v.to_string())
+                }
+                None => self.host.clone(),
+            },
+            "ansible_user" | "ansible_ssh_user" => {
+                keyword(|c| c.remote_user.as_ref()).or_else(|| options.remote_user.clone())?
+            }
+            "ansible_connection" => keyword(|c| c.connection.as_ref()).or_else(|| options.connection.clone())?,
+            _ => return None,
+        };
+        Some(value.into())
     }
 
     /// Variables that the engine itself defines. They cannot be overridden.
@@ -306,6 +340,7 @@ impl Scope for TaskScope {
             return Some(v.clone());
         }
         let found = self.written(name).or_else(|| self.inherited(name)).or_else(|| self.defaults(name));
+        let found = found.or_else(|| self.reached(name));
         // What a template comes to is told when it has been rendered.
         if let Some(Value::Str(text)) = &found {
             self.told(name, text);

@@ -14,6 +14,7 @@ use super::run::{Halt, Run};
 use super::scope::TaskScope;
 use crate::journal::record::Shown as Marks;
 use crate::model::event::{Event, Item, Shown, StepRef};
+use crate::model::inventory::Addition;
 use crate::model::outcome::{Consequence, Outcome, Status};
 use crate::model::value::Value;
 use crate::plan::{Kind, TaskPlan};
@@ -82,7 +83,7 @@ impl<'a> Step<'a> {
     pub async fn run(&self) -> Result<Ended, Halt> {
         self.check_edits()?;
         if let Some(finished) = self.run.record.finished(&self.place(None)) {
-            return Ok(self.replay(finished));
+            return self.replay(finished);
         }
         self.run.check_start()?;
         let began = Instant::now();
@@ -99,7 +100,7 @@ impl<'a> Step<'a> {
         self.run.record.finish(&self.place(None), self.task, &finished, marks(&result, finished.ignored, None));
         // What follows from items was applied with each of them.
         let due = if looped { &[][..] } else { &finished.consequences };
-        self.keep(&finished, due);
+        self.keep(&finished, due)?;
         self.tell(&finished, result);
         Ok(self.ended(finished, false))
     }
@@ -118,10 +119,10 @@ impl<'a> Step<'a> {
         )))
     }
 
-    fn replay(&self, finished: Finished) -> Ended {
-        self.keep(&finished, &finished.consequences);
+    fn replay(&self, finished: Finished) -> Result<Ended, Halt> {
+        self.keep(&finished, &finished.consequences)?;
         self.count(&finished);
-        self.ended(finished, true)
+        Ok(self.ended(finished, true))
     }
 
     fn ended(&self, finished: Finished, replayed: bool) -> Ended {
@@ -203,7 +204,7 @@ impl<'a> Step<'a> {
                 }
             };
             for c in &item_consequences {
-                self.apply(c);
+                self.apply(c)?;
             }
             if !item_consequences.is_empty() {
                 scope.refresh();
@@ -354,7 +355,7 @@ impl<'a> Step<'a> {
     }
 
     /// What the run keeps of the result: registered variables, facts, and the consequences that are due.
-    fn keep(&self, finished: &Finished, due: &[Consequence]) {
+    fn keep(&self, finished: &Finished, due: &[Consequence]) -> Result<(), Halt> {
         let task = &self.task.task;
         let hosts = self.play.receivers(self.run, self.host, self.task);
         let registered = Value::dict(finished.outcome.registered());
@@ -383,7 +384,7 @@ impl<'a> Step<'a> {
                 self.run.vars.facts(&host, &finished.outcome.facts);
             }
         }
-        due.iter().for_each(|c| self.apply(c));
+        due.iter().try_for_each(|c| self.apply(c))
     }
 
     /// Whose facts they are: the host's, or with `delegate_facts` those of the host it was delegated to.
@@ -400,7 +401,7 @@ impl<'a> Step<'a> {
         }
     }
 
-    fn apply(&self, consequence: &Consequence) {
+    fn apply(&self, consequence: &Consequence) -> Result<(), Halt> {
         match consequence {
             Consequence::SetFacts { facts, cacheable } => {
                 for host in self.fact_hosts() {
@@ -412,14 +413,21 @@ impl<'a> Step<'a> {
                     self.run.vars.include_vars(&host, vars);
                 }
             }
-            Consequence::AddHost { name, groups, vars } => self.run.add_host(name, groups, vars),
-            Consequence::GroupBy { group, parents } => self.run.group_by(self.host, group, parents),
+            Consequence::AddHost { name, groups, vars } => {
+                let (name, groups, vars) = (name.clone(), groups.clone(), vars.clone());
+                self.run.add(Addition::Host { name, groups, vars })?;
+            }
+            Consequence::GroupBy { group, parents } => {
+                let (host, group, parents) = (self.host.to_owned(), group.clone(), parents.clone());
+                self.run.add(Addition::Group { host, group, parents })?;
+            }
             Consequence::Stats { data, per_host, aggregate } => {
                 self.run.add_stats(self.host, data, *per_host, *aggregate)
             }
             // What the play does with these is the play's.
             Consequence::Include { .. } | Consequence::Flow { .. } | Consequence::Reborn { .. } => {}
         }
+        Ok(())
     }
 
     /// A result fit to be shown.

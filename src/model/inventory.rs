@@ -1,6 +1,8 @@
 //! Hosts, groups and their variables, as the inventory sources gave them. Host patterns and precedence are `vars`' and
 //! `plan`'s; reading the sources is `parse`'s.
 
+use std::path::PathBuf;
+
 use indexmap::{IndexMap, IndexSet};
 
 use super::value::Dict;
@@ -12,6 +14,17 @@ pub struct Inventory {
     pub groups: IndexMap<String, Group>,
     /// The sources that were read, as typed.
     pub sources: Vec<String>,
+    /// Where `group_vars` and `host_vars` were read, in that order, and whether a playbook stands there.
+    pub folders: Vec<(PathBuf, bool)>,
+    /// What the run has added, in that order.
+    pub added: Vec<Addition>,
+}
+
+/// What a run adds to its inventory: by `add_host`, by `group_by`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Addition {
+    Host { name: String, groups: Vec<String>, vars: Dict },
+    Group { host: String, group: String, parents: Vec<String> },
 }
 
 #[derive(Clone, Debug, Default)]
@@ -71,6 +84,33 @@ impl Inventory {
         if group != "all" {
             self.host_mut(host).groups.insert(group.to_owned());
         }
+    }
+
+    /// Adds to it; the names of the hosts and of the groups that are new.
+    pub fn take(&mut self, addition: Addition) -> (Vec<String>, Vec<String>) {
+        let (mut hosts, mut groups) = (Vec::new(), Vec::new());
+        let (host, within) = match &addition {
+            Addition::Host { name, groups, .. } => (name, groups.iter().collect::<Vec<_>>()),
+            Addition::Group { host, group, parents } => (host, std::iter::once(group).chain(parents).collect()),
+        };
+        hosts.extend((!self.hosts.contains_key(host)).then(|| host.clone()));
+        groups.extend(within.into_iter().filter(|g| !self.groups.contains_key(*g)).cloned());
+        match &addition {
+            Addition::Host { name, groups, vars } => {
+                self.host_mut(name).vars.extend(vars.iter().map(|(k, v)| (k.clone(), v.clone())));
+                groups.iter().for_each(|g| self.add_to_group(name, g));
+            }
+            Addition::Group { host, group, parents } => {
+                self.add_to_group(host, group);
+                for parent in parents.iter().filter(|p| *p != "all") {
+                    self.group_mut(parent).children.insert(group.clone());
+                }
+            }
+        }
+        if !self.added.contains(&addition) {
+            self.added.push(addition);
+        }
+        (hosts, groups)
     }
 
     /// All hosts of a group and of the groups below it, in Ansible's order: its own, then those of the groups in it, level by

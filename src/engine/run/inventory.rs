@@ -4,9 +4,16 @@ use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
 use super::{Halt, Run};
+use crate::model::inventory::Addition;
+use crate::model::mistake::Mistake;
 use crate::model::outcome::Consequence;
-use crate::model::value::{Dict, Key, Value};
+use crate::model::value::{Key, Value};
 use crate::parse;
+
+fn unless_wrong(mut mistakes: Vec<Mistake>) -> Result<(), Halt> {
+    mistakes.retain(|m| !m.warning);
+    if mistakes.is_empty() { Ok(()) } else { Err(Halt::Mistakes(mistakes)) }
+}
 
 impl Run {
     /// Whether a consequence makes the inventory another one.
@@ -29,33 +36,29 @@ impl Run {
         }
     }
 
-    pub fn add_host(&self, name: &str, groups: &[String], vars: &Dict) {
+    /// Adds to the inventory what a task adds.
+    pub fn add(&self, addition: Addition) -> Result<(), Halt> {
+        let mut mistakes = Vec::new();
+        let (files, vault) = (&*self.compiler.files, &self.compiler.vault);
         let mut inventory = self.inventory.write().unwrap_or_else(PoisonError::into_inner);
-        inventory.host_mut(name).vars.extend(vars.iter().map(|(k, v)| (k.clone(), v.clone())));
-        groups.iter().for_each(|g| inventory.add_to_group(name, g));
+        parse::inventory::add(&mut inventory, addition, files, vault, &mut mistakes);
+        unless_wrong(mistakes)
     }
 
-    pub fn group_by(&self, host: &str, group: &str, parents: &[String]) {
-        let mut inventory = self.inventory.write().unwrap_or_else(PoisonError::into_inner);
-        inventory.add_to_group(host, group);
-        for parent in parents.iter().filter(|p| *p != "all") {
-            inventory.group_mut(parent).children.insert(group.to_owned());
-        }
-    }
-
+    /// Reads the sources anew. What tasks have added stays, and so do the variables beside playbooks.
     pub fn refresh_inventory(&self) -> Result<(), Halt> {
         let mut mistakes = Vec::new();
-        let fresh = parse::inventory::load(
-            &self.options.inventory_sources,
-            &*self.compiler.files,
-            &self.compiler.vault,
-            &mut mistakes,
-        );
-        mistakes.retain(|m| !m.warning);
-        if !mistakes.is_empty() {
-            return Err(Halt::Mistakes(mistakes));
+        let (files, vault) = (&*self.compiler.files, &self.compiler.vault);
+        let mut inventory = self.inventory.write().unwrap_or_else(PoisonError::into_inner);
+        let mut fresh = parse::inventory::load(&self.options.inventory_sources, files, vault, &mut mistakes);
+        for (dir, _) in inventory.folders.iter().filter(|(_, playbook)| *playbook) {
+            parse::inventory::load_playbook_vars(&mut fresh, files, dir, vault, &mut mistakes);
         }
-        *self.inventory.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        for addition in std::mem::take(&mut inventory.added) {
+            parse::inventory::add(&mut fresh, addition, files, vault, &mut mistakes);
+        }
+        unless_wrong(mistakes)?;
+        *inventory = fresh;
         Ok(())
     }
 

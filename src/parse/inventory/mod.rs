@@ -16,7 +16,7 @@ use super::document::{self, Text};
 use super::files::Files;
 use super::vars_file::{self, Bare};
 use super::vault::Vault;
-use crate::model::inventory::Inventory;
+use crate::model::inventory::{Addition, Inventory};
 use crate::model::mistake::Mistake;
 use crate::model::source::{Source, Span};
 use crate::model::value::{Key, Value};
@@ -94,7 +94,8 @@ pub fn load_with(
     }
     folders.dedup();
     for dir in folders {
-        beside(&mut inventory, files, &dir, vault, mistakes, false);
+        beside(&mut inventory, files, &dir, vault, mistakes, false, |_| true);
+        inventory.folders.push((dir, false));
     }
     inventory
 }
@@ -107,7 +108,35 @@ pub fn load_playbook_vars(
     vault: &Vault,
     mistakes: &mut Vec<Mistake>,
 ) {
-    beside(inventory, files, playbook_dir, vault, mistakes, true);
+    beside(inventory, files, playbook_dir, vault, mistakes, true, |_| true);
+    let place = (playbook_dir.to_owned(), true);
+    if !inventory.folders.contains(&place) {
+        inventory.folders.push(place);
+    }
+}
+
+/// Adds to an inventory what the run adds, with what the folders that it knows say of hosts and groups that are new.
+pub fn add(
+    inventory: &mut Inventory,
+    addition: Addition,
+    files: &dyn Files,
+    vault: &Vault,
+    mistakes: &mut Vec<Mistake>,
+) {
+    let (hosts, groups) = inventory.take(addition);
+    for (dir, playbook) in inventory.folders.clone() {
+        beside(inventory, files, &dir, vault, mistakes, playbook, |what| match what {
+            Owner::Host(name) => hosts.iter().any(|h| h == name),
+            Owner::Group(name) => groups.iter().any(|g| g == name),
+        });
+    }
+}
+
+/// Whose variables a file holds.
+#[derive(Clone, Copy)]
+enum Owner<'a> {
+    Host(&'a str),
+    Group(&'a str),
 }
 
 fn beside(
@@ -117,10 +146,11 @@ fn beside(
     vault: &Vault,
     mistakes: &mut Vec<Mistake>,
     playbook: bool,
+    wanted: impl Fn(Owner<'_>) -> bool,
 ) {
     let groups = dir.join("group_vars");
     if files.is_dir(&groups) {
-        for group in inventory.groups.values_mut() {
+        for group in inventory.groups.values_mut().filter(|g| wanted(Owner::Group(&g.name))) {
             let vars = if playbook { &mut group.playbook_group_vars } else { &mut group.inventory_group_vars };
             for path in vars_file::find(files, &groups, &group.name, Bare::First, true) {
                 vars.extend(vars_file::load(files, &path, vault, mistakes).unwrap_or_default());
@@ -129,7 +159,7 @@ fn beside(
     }
     let hosts = dir.join("host_vars");
     if files.is_dir(&hosts) {
-        for host in inventory.hosts.values_mut() {
+        for host in inventory.hosts.values_mut().filter(|h| wanted(Owner::Host(&h.name))) {
             let vars = if playbook { &mut host.playbook_host_vars } else { &mut host.inventory_host_vars };
             for path in vars_file::find(files, &hosts, &host.name, Bare::First, true) {
                 vars.extend(vars_file::load(files, &path, vault, mistakes).unwrap_or_default());
