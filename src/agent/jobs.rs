@@ -13,7 +13,7 @@ use crate::model::value::{Dict, Value};
 use crate::modules::host::part::Part;
 
 /// Jobs are numbered behind the calls of their attempt.
-pub const AT: u64 = 512;
+pub const AT: u64 = 1 << 19;
 
 /// Where results lie unless `ANSIBLE_ASYNC_DIR` says otherwise.
 const FOLDER: &str = ".ansible_async";

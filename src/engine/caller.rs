@@ -43,7 +43,8 @@ pub struct Caller<'a> {
 }
 
 /// Calls of one attempt are numbered below it, so that an action's several calls are several attempts to the agent.
-pub(super) const CALLS_PER_ATTEMPT: u64 = 1 << 10;
+/// An action that asks every second for days does not come to the next attempt's.
+pub(super) const CALLS_PER_ATTEMPT: u64 = 1 << 20;
 
 impl<'a> Caller<'a> {
     pub fn new(step: &'a Step<'a>, scope: &'a TaskScope, item: Option<u32>) -> Result<Caller<'a>, End> {

@@ -46,9 +46,11 @@ impl Action for StxSwact {
         let outcome = loop {
             let mut outcome = ctx.call("stx_host_swact", swact(asked)).await?;
             changed |= outcome.changed;
+            // Not whether it counts as changed: what is run again after a crash always does.
             let left = outcome.data.shift_remove("_left").is_some_and(|left| left == Value::Bool(true));
+            let before = asked;
             asked = outcome.data.shift_remove("_asked").and_then(|a| a.as_int()).unwrap_or(asked + 1);
-            if outcome.status != Status::Ok || !(outcome.changed || left) {
+            if outcome.status != Status::Ok || !(left || asked > before) {
                 break outcome;
             }
             // It ended where it began: on the controller that gave up the services, or with the link. What counts is what is found
