@@ -73,21 +73,7 @@ fn a_check_goes_to_the_end_and_changes_nothing() {
 #[test]
 fn killed_on_the_way() {
     let Some(lab) = Lab::up_as("killed_on_the_way", &["duplex"]) else { return };
-    let step = if std::env::var_os("STX_UPGRADE_EVERY_KILL").is_some() { 2 } else { 23 };
-    let args = [&["play", "upgrade.yml", "-i", "inventory/lab"], SHORT].concat();
-    let mut out = lab.upgrade(&args).env("STX_UPGRADE_CRASH_AFTER", step.to_string()).output().unwrap();
-    let mut kills = 0;
-    while out.status.code().is_none() {
-        kills += 1;
-        assert!(kills < 2000, "no end in sight: {}", text(&out));
-        out = lab
-            .upgrade(&["resume", "--yes"])
-            .env("STX_UPGRADE_CRASH_AFTER", (step + kills % 7).to_string())
-            .output()
-            .unwrap();
-    }
-    assert!(out.status.success(), "after {kills} kills: {}", text(&out));
-    assert!(kills > 5, "only {kills} kills");
+    lab.killed(&[&["play", "upgrade.yml", "-i", "inventory/lab"], SHORT].concat(), 23);
     lab.assert_upgraded();
     lab.assert_once(ONCE);
 }
@@ -95,10 +81,7 @@ fn killed_on_the_way() {
 #[test]
 fn cut_off_at_every_call() {
     let Some(lab) = Lab::up_as("cut_off_at_every_call", &["duplex"]) else { return };
-    let args = [&["play", "upgrade.yml", "-i", "inventory/lab"], SHORT].concat();
-    let out = lab.upgrade(&args).env("STX_UPGRADE_CUT_LINKS", "1").output().unwrap();
-    assert!(out.status.success(), "{}", text(&out));
-    assert!(text(&out).matches("cut by a test").count() > 20, "{}", text(&out));
+    lab.cut_off(&[&["play", "upgrade.yml", "-i", "inventory/lab"], SHORT].concat());
     lab.assert_upgraded();
     lab.assert_once(ONCE);
 }

@@ -123,39 +123,40 @@ fn standard_in_the_newer_order() {
     assert!(text(&again).contains("changed=0 "), "{}", text(&again));
 }
 
+/// What is done once to each controller, killed or cut off.
+fn assert_both_once(lab: &Lab) {
+    lab.assert_once(ONCE);
+    lab.assert_once(&["host-locking controller-0", "host-unlocking controller-0", "host-locking controller-1"]);
+    lab.assert_once(&["host-unlocking controller-1", "kube-kubelet controller-1", "kube-control-plane controller-1"]);
+}
+
+const PLAY: &[&str] = &["play", "kube-upgrade.yml", "-i", "inventory/lab"];
+
 /// Killed at a sample of the journal's records, on two controllers. All of them: `STX_UPGRADE_EVERY_KILL=1 cargo test --test kube killed`.
 #[test]
 fn killed_on_the_way() {
     let Some(lab) = Lab::up_as("killed_on_the_way", &["duplex"]) else { return };
-    let step = if std::env::var_os("STX_UPGRADE_EVERY_KILL").is_some() { 2 } else { 17 };
-    let args = [&["play", "kube-upgrade.yml", "-i", "inventory/lab"], SHORT].concat();
-    let mut out = lab.upgrade(&args).env("STX_UPGRADE_CRASH_AFTER", step.to_string()).output().unwrap();
-    let mut kills = 0;
-    while out.status.code().is_none() {
-        kills += 1;
-        assert!(kills < 2000, "no end in sight: {}", text(&out));
-        let after = (step + kills % 5).to_string();
-        out = lab.upgrade(&["resume"]).env("STX_UPGRADE_CRASH_AFTER", after).output().unwrap();
-    }
-    assert!(out.status.success(), "after {kills} kills: {}", text(&out));
-    assert!(kills > 5, "only {kills} kills");
+    lab.killed(&[PLAY, SHORT].concat(), 17);
     at(&lab, "v1.19.13");
-    lab.assert_once(ONCE);
-    lab.assert_once(&["host-locking controller-0", "host-unlocking controller-0", "host-locking controller-1"]);
-    lab.assert_once(&["host-unlocking controller-1", "kube-kubelet controller-1", "kube-control-plane controller-1"]);
+    assert_both_once(&lab);
+}
+
+#[test]
+fn killed_on_the_way_in_the_newer_order() {
+    let words = ["duplex", "--from", "21.12", "--to", "22.12"];
+    let Some(lab) = Lab::up_as("killed_on_the_way_in_the_newer_order", &words) else { return };
+    lab.killed(&[PLAY, SHORT].concat(), 19);
+    at(&lab, "v1.21.3");
+    assert_both_once(&lab);
 }
 
 /// The link is cut at every call to a host, on two controllers.
 #[test]
 fn cut_off_at_every_call() {
     let Some(lab) = Lab::up_as("cut_off_at_every_call", &["duplex"]) else { return };
-    let args = [&["play", "kube-upgrade.yml", "-i", "inventory/lab"], SHORT].concat();
-    let out = lab.upgrade(&args).env("STX_UPGRADE_CUT_LINKS", "1").output().unwrap();
-    well(&out);
-    assert!(text(&out).matches("cut by a test").count() > 20, "{}", text(&out));
+    lab.cut_off(&[PLAY, SHORT].concat());
     at(&lab, "v1.19.13");
-    lab.assert_once(ONCE);
-    lab.assert_once(&["kube-kubelet controller-1", "kube-control-plane controller-1"]);
+    assert_both_once(&lab);
 }
 
 /// What fails once is sent again, and what is slow is waited for.

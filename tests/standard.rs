@@ -108,6 +108,50 @@ fn a_failing_worker_stops_the_next_ones() {
     lab.assert_once(&["host-upgrade worker-1", "host-upgrade worker-2", "upgrade-completed"]);
 }
 
+const PLAY: &[&str] = &["play", "upgrade.yml", "-i", "inventory/lab"];
+
+/// Every host of a system was reinstalled with the new release, once, and the platform was told once.
+fn assert_upgraded_once(lab: &Lab) {
+    lab.assert_upgraded();
+    lab.assert_once(&["load-importing", "upgrade-starting", "upgrade-activation-requested", "upgrade-completing"]);
+    let status = String::from_utf8(lab.lab(&["status", "--json"]).stdout).unwrap();
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    for host in status["hosts"].as_array().unwrap() {
+        let host = host["name"].as_str().unwrap();
+        let once = ["host-locking", "host-upgrade", "host-wiped"].map(|change| format!("{change} {host}"));
+        lab.assert_once(&once.each_ref().map(String::as_str));
+    }
+}
+
+/// Killed at a sample of the journal's records. All of them: `STX_UPGRADE_EVERY_KILL=1 cargo test --test standard killed`.
+#[test]
+fn killed_on_the_way() {
+    let Some(lab) = Lab::up_as("killed_on_the_way", &["standard", "--workers", "2"]) else { return };
+    lab.killed(&[PLAY, SHORT].concat(), 29);
+    assert_upgraded_once(&lab);
+}
+
+#[test]
+fn killed_on_the_way_with_storage() {
+    let Some(lab) = Lab::up_as("killed_on_the_way_with_storage", &["storage"]) else { return };
+    lab.killed(&[PLAY, SHORT].concat(), 31);
+    assert_upgraded_once(&lab);
+}
+
+#[test]
+fn cut_off_at_every_call() {
+    let Some(lab) = Lab::up_as("cut_off_at_every_call", &["standard", "--workers", "2"]) else { return };
+    lab.cut_off(&[PLAY, SHORT].concat());
+    assert_upgraded_once(&lab);
+}
+
+#[test]
+fn cut_off_at_every_call_with_storage() {
+    let Some(lab) = Lab::up_as("cut_off_at_every_call_with_storage", &["storage"]) else { return };
+    lab.cut_off(&[PLAY, SHORT].concat());
+    assert_upgraded_once(&lab);
+}
+
 #[test]
 fn the_precheck_alone_changes_nothing() {
     let Some(lab) = Lab::up_as("the_precheck_alone_changes_nothing", &["standard", "--workers", "1"]) else { return };

@@ -65,6 +65,29 @@ impl Lab {
         self.upgrade(&args).output().unwrap()
     }
 
+    /// Plays it, killed again and again when so many more records of its journal are on disk, and resumed, to its end. Killed at nearly
+    /// every record with `STX_UPGRADE_EVERY_KILL` in the environment.
+    pub fn killed(&self, play: &[&str], sample: usize) {
+        let step = if std::env::var_os("STX_UPGRADE_EVERY_KILL").is_some() { 2 } else { sample };
+        let mut out = self.upgrade(play).env("STX_UPGRADE_CRASH_AFTER", step.to_string()).output().unwrap();
+        let mut kills = 0;
+        while out.status.code().is_none() {
+            kills += 1;
+            assert!(kills < 2000, "no end in sight: {}", text(&out));
+            let after = (step + kills % 7).to_string();
+            out = self.upgrade(&["resume", "--yes"]).env("STX_UPGRADE_CRASH_AFTER", after).output().unwrap();
+        }
+        assert!(out.status.success(), "after {kills} kills: {}", text(&out));
+        assert!(kills > 5, "only {kills} kills");
+    }
+
+    /// Plays it, and the link is cut at every call to a host.
+    pub fn cut_off(&self, play: &[&str]) {
+        let out = self.upgrade(play).env("STX_UPGRADE_CUT_LINKS", "1").output().unwrap();
+        assert!(out.status.success(), "{}", text(&out));
+        assert!(text(&out).matches("cut by a test").count() > 20, "{}", text(&out));
+    }
+
     /// How often the platform made each change that must not be made twice.
     pub fn changes(&self) -> Vec<(String, usize)> {
         let log = String::from_utf8(self.lab(&["log", "--json"]).stdout).unwrap();
