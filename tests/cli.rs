@@ -437,6 +437,44 @@ fn what_is_not_to_be_logged_is_not_told_while_it_is_printed() {
 }
 
 #[test]
+fn a_signal_stops_a_run_where_it_can_go_on() {
+    use nix::sys::signal::{Signal, kill};
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        let place = Place::new();
+        let wait = "shell: 'echo ran >>begun; while [ ! -e gate ]; do sleep 0.05; done'";
+        place.write("site.yml", &format!("{HEAD}    - {wait}\n    - command: touch after\n"));
+        let out = fs::File::create(place.dir.path().join("out")).unwrap();
+        let mut play = Command::new(env!("CARGO_BIN_EXE_stx-upgrade"))
+            .args(["play", "site.yml", "-i", "localhost,", "-c", "local"])
+            .current_dir(place.dir.path())
+            .env("XDG_STATE_HOME", place.dir.path().join("state"))
+            .env("XDG_CACHE_HOME", place.dir.path().join("cache"))
+            .stdin(Stdio::null())
+            .stdout(out.try_clone().unwrap())
+            .stderr(out)
+            .spawn()
+            .unwrap();
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        let says = |play: &mut std::process::Child, file: &str, words: &str| {
+            while !place.read(file).contains(words) {
+                assert!(std::time::Instant::now() < end, "{signal}: {file} does not say `{words}`");
+                assert_eq!(play.try_wait().unwrap(), None, "{signal}: {}", place.read("out"));
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+        };
+        says(&mut play, "begun", "ran");
+        kill(nix::unistd::Pid::from_raw(play.id() as i32), signal).unwrap();
+        says(&mut play, "out", "stopping after the steps under way");
+        place.write("gate", "");
+        assert_eq!(play.wait().unwrap().code(), Some(99), "{}", place.read("out"));
+        assert!(!place.dir.path().join("after").exists());
+        place.run(&["resume"]).code(0);
+        assert!(place.dir.path().join("after").exists());
+        assert_eq!(place.read("begun"), "ran\n", "the step under way was waited for, and not run again");
+    }
+}
+
+#[test]
 fn a_closed_pipe_ends_a_listing_in_peace() {
     let program = env!("CARGO_BIN_EXE_stx-upgrade");
     let line = format!("{program} doc --list | head -n 1; echo ${{PIPESTATUS[0]}}");
