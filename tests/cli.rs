@@ -428,8 +428,16 @@ fn what_is_not_to_be_logged_is_not_told_while_it_is_printed() {
     let place = Place::new();
     // What a command prints is told as it goes, after a quarter of a second at the earliest.
     let shell = |word: &str| format!("shell: 'for i in 1 2; do printf \"a-%s-line\\n\" {word}; sleep 0.4; done'");
-    place
-        .write("site.yml", &format!("{HEAD}    - {}\n    - {}\n      no_log: true\n", shell("plain"), shell("hidden")));
+    place.write(
+        "site.yml",
+        &format!(
+            "{HEAD}    - {}\n    - {}\n      no_log: true\n\
+        \x20   - include_tasks: more.yml\n      loop: [a-hidden-line]\n      no_log: true\n",
+            shell("plain"),
+            shell("hidden")
+        ),
+    );
+    place.write("more.yml", "- meta: noop\n");
     let told = place.run(&["play", "site.yml", "-i", "localhost,", "-c", "local", "--output", "json"]).code(0);
     let told = told.says("\"line\":\"a-plain-line\"");
     told.hides("a-hidden-line");

@@ -57,7 +57,10 @@ pub fn gather(
         g.nodes = Arc::new(plan(run, play, task, &g.include)?);
         run.out.expect(crate::plan::steps(&g.nodes));
         if !replayed {
-            let item = g.include.item.map(|index| item(&g.include, index));
+            let mut item = g.include.item.map(|index| item(&g.include, index));
+            if let Some(item) = item.as_mut().filter(|_| hides(run, task)) {
+                item.label = Item::hidden();
+            }
             let event = Event::Included {
                 step: super::out::step_ref(task, name, None),
                 file: g.include.target.clone(),
@@ -69,6 +72,11 @@ pub fn gather(
         }
     }
     Ok(gathered)
+}
+
+/// Whether what an include loops over is not to be logged. As with Ansible, a template is taken for a yes.
+fn hides(run: &Run, task: &TaskPlan) -> bool {
+    task.common.no_log.as_ref().map_or(run.options.no_log, |said| said.value != Value::Bool(false))
 }
 
 fn item(include: &Include, index: u32) -> Item {
