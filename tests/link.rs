@@ -30,6 +30,8 @@ fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().skip(1).collect();
     match args.first().and_then(|a| a.to_str()) {
         Some("agent") => return agent::main(&args[1..], modules::kit()),
+        Some("impostor") => return loss::impersonate(),
+        Some("leaky") => return login::leaky(&args[1..]),
         Some("runner") => return loss::runner(&args[1..]),
         Some("stranger") => return loss::stranger(&args[1..]),
         _ => {}

@@ -111,18 +111,24 @@ pub(super) async fn attach(
             Some("need") if !placed => {}
             Some(other) => return Err(upload_error(host, format!("after placing it, the host says `{other}`"))),
             None => {
-                let said = channel.stderr.ended(Duration::from_secs(1)).await;
-                return Err(LinkError::Broken {
-                    host: host.to_owned(),
-                    why: format!(
-                        "the login shell does not run commands: {}",
-                        if said.trim().is_empty() { "it ended without a word" } else { said.trim() }
-                    ),
-                });
+                let said = ended(master, host, channel).await?;
+                let said = if said.is_empty() { "it ended without a word" } else { &said };
+                let why = format!("the login shell does not run commands: {said}");
+                return Err(LinkError::Broken { host: host.to_owned(), why });
             }
         }
         place(master, host, program, known).await?;
         placed = true;
+    }
+}
+
+/// What a shell said that ended without an answer; an error if it is the connection that ended, which trying again may mend.
+async fn ended(master: &Master, host: &str, channel: Channel) -> Result<String, LinkError> {
+    drop(channel.stdin);
+    let said = channel.stderr.ended(Duration::from_secs(1)).await;
+    match master.is_alive().await {
+        true => Ok(said.trim().to_owned()),
+        false => Err(LinkError::Lost { host: host.to_owned(), why: "the connection ended".into(), sent: false }),
     }
 }
 
@@ -154,16 +160,15 @@ async fn place(master: &Master, host: &str, program: &Program, known: &Known) ->
         }
         Some(why) => return Err(upload_error(host, why.trim_start_matches("no: ").to_owned())),
         None => {
-            let said = channel.stderr.ended(Duration::from_secs(1)).await;
-            return Err(upload_error(host, format!("its shell ended: {}", said.trim())));
+            let said = ended(master, host, channel).await?;
+            return Err(upload_error(host, format!("its shell ended: {said}")));
         }
     }
     match answer(host, marked_line(&mut channel.stdout, &mark)).await?.as_deref() {
         Some("done") => Ok(()),
         other => {
-            drop(channel.stdin);
-            let said = channel.stderr.ended(Duration::from_secs(1)).await;
-            Err(upload_error(host, format!("{}; {}", other.unwrap_or("its shell ended"), said.trim())))
+            let said = ended(master, host, channel).await?;
+            Err(upload_error(host, format!("{}; {said}", other.unwrap_or("its shell ended"))))
         }
     }
 }
@@ -249,6 +254,7 @@ if [ -z "$dir" ]; then say "no: no directory can hold it${{why}}"; exit 0; fi
 for o in "$dir"/new.*; do kill -0 "${{o##*.}}" 2>/dev/null || rm -f "$o"; done
 t="$dir/new.$$"
 trap 'rm -f "$t"' EXIT
+trap 'exit 1' HUP PIPE TERM
 if command -v gzip >/dev/null 2>&1; then say "send gzip"; read -r n; head -c "$n" | gzip -dc >"$t"
 else say "send plain"; read -r n; head -c "$n" >"$t"; fi
 s=$(sha256sum <"$t")

@@ -15,13 +15,25 @@ use stx_upgrade::connection::{Blobs, Connector, Link, Target};
 use stx_upgrade::model::value::{Dict, Value};
 
 /// Users of the lab, each with [`PASSWORD`]: one may become anybody with its password, one with none, one nobody; of
-/// one the sudoers demand a terminal; the password of one has expired; one has a home that it cannot write to.
+/// one the sudoers demand a terminal; the password of one has expired; one has a home that it cannot write to;
+/// one's `.bashrc` chatters; the shell of one is no shell of Unix's, as csh and fish; one has none.
 pub const OPS: &str = "linkops";
 pub const FREE: &str = "linkfree";
 pub const PLAIN: &str = "linkplain";
 pub const TTY: &str = "linktty";
 pub const OLD: &str = "linkold";
 pub const BARE: &str = "linkbare";
+pub const LOUD: &str = "linkloud";
+pub const ODD: &str = "linkodd";
+pub const SHUT: &str = "linkshut";
+const USERS: [&str; 9] = [OPS, FREE, PLAIN, TTY, OLD, BARE, LOUD, ODD, SHUT];
+/// Knows no substitution and no second command outside single quotes, and in them no backslash and no `!`.
+const ODD_SHELL: &str = r#"#!/bin/sh
+[ "$1" = -c ] || exit 1
+case $2 in *\\*|*!*) echo 'odd: what is this?'; exit 1;; esac
+case $(printf %s "$2" | sed "s/'[^']*'//g") in *[\$\`\(\)\{\}\;\&\|]*) echo 'odd: what is that?'; exit 1;; esac
+exec /bin/sh -c "$2"
+"#;
 /// With the characters that shells and prompts trip over.
 pub const PASSWORD: &str = "p&ss'w$rd \"x\\";
 
@@ -62,6 +74,8 @@ impl Lab {
         fs::write(dir.join("known_hosts"), format!("[127.0.0.1]:{port} {host_key}"))?;
         let mut sshd = if is_root() {
             fs::write(dir.join("up.sh"), users_script(&dir))?;
+            fs::write(dir.join("odd-shell"), ODD_SHELL)?;
+            fs::set_permissions(dir.join("odd-shell"), fs::Permissions::from_mode(0o755))?;
             let mut c = Command::new("unshare");
             c.args(["--mount", "--propagation", "private", "/bin/sh", "-eu"]).arg(dir.join("up.sh"));
             c
@@ -170,20 +184,24 @@ fn users_script(dir: &Path) -> String {
         "cp -a /etc {d}/etc\nmount --bind {d}/etc /etc\nmkdir -p {d}/home /run/sshd\nmount -t tmpfs none /etc/sudoers.d\n\
          rm -f /etc/nologin /run/nologin\n"
     );
-    for (n, user) in [OPS, FREE, PLAIN, TTY, OLD, BARE].iter().enumerate() {
+    for (n, user) in USERS.into_iter().enumerate() {
         let uid = 64100 + n;
+        let shell = match user {
+            LOUD => "/bin/bash".to_owned(),
+            ODD => format!("{d}/odd-shell"),
+            SHUT => "/usr/sbin/nologin".to_owned(),
+            _ => "/bin/sh".to_owned(),
+        };
         script += &format!(
-            "echo '{user}:x:{uid}:{uid}::{d}/home/{user}:/bin/sh' >>/etc/passwd\necho '{user}:x:{uid}:' >>/etc/group\n\
+            "echo '{user}:x:{uid}:{uid}::{d}/home/{user}:{shell}' >>/etc/passwd\necho '{user}:x:{uid}:' >>/etc/group\n\
              echo '{user}:*:19000:0:99999:7:::' >>/etc/shadow\nmkdir {d}/home/{user}\nchown {uid}:{uid} {d}/home/{user}\n\
              chmod 700 {d}/home/{user}\n"
         );
     }
-    script += &format!(
-        "chpasswd <<'EOF'\n{}EOF\n",
-        [OPS, FREE, PLAIN, TTY, OLD, BARE].map(|u| format!("{u}:{PASSWORD}\n")).concat()
-    );
+    script += &format!("chpasswd <<'EOF'\n{}EOF\n", USERS.map(|u| format!("{u}:{PASSWORD}\n")).concat());
     script += &format!(
         "chown 0:0 {d}/home/{BARE}\nchmod 555 {d}/home/{BARE}\n\
+         echo 'echo welcome; printf unended; echo noise >&2' >{d}/home/{LOUD}/.bashrc\n\
          sed -i 's/^{OLD}:\\([^:]*\\):[0-9]*:0:99999:/{OLD}:\\1:10000:0:30:/' /etc/shadow\n\
          cat >/etc/sudoers <<'EOF'\nDefaults timestamp_timeout=0, lecture=never, passwd_tries=3\nDefaults:{TTY} requiretty\nroot ALL=(ALL) ALL\n\
          {OPS} ALL=(ALL) ALL\n{FREE} ALL=(ALL) NOPASSWD: ALL\n{TTY} ALL=(ALL) NOPASSWD: ALL\n{OLD} ALL=(ALL) ALL\nEOF\n\

@@ -7,7 +7,7 @@ use stx_upgrade::connection::{LinkError, Target};
 use stx_upgrade::model::secret::Secret;
 
 use crate::calls::stdout;
-use crate::lab::{Lab, OPS, PASSWORD, processes, sh, soon};
+use crate::lab::{LOUD, Lab, ODD, OPS, PASSWORD, SHUT, processes, sh, soon};
 use crate::{trial, with_users};
 
 pub fn trials(lab: &'static Lab) -> Vec<Trial> {
@@ -21,6 +21,9 @@ pub fn trials(lab: &'static Lab) -> Vec<Trial> {
         trial("an ssh setting that is none", lab, bad_setting),
         with_users("a password login shows the password to nobody", lab, password),
         with_users("a wrong password is told within seconds", lab, wrong_password),
+        with_users("a login that chatters", lab, chatters),
+        with_users("a login without a shell is told", lab, no_shell),
+        with_users("an upload that is cut, and a login shell that is none of Unix's", lab, upload_cut),
         trial("the ssh master ends with the link", lab, master_ends),
     ]
 }
@@ -131,6 +134,69 @@ async fn wrong_password(lab: &'static Lab) {
     let e = refused(lab, &by_password(lab, "not the password")).await;
     assert!(matches!(&e, LinkError::Authentication { why, .. } if why.contains("password is wrong")), "{e:?}");
     assert!(start.elapsed() < Duration::from_secs(10));
+}
+
+async fn chatters(lab: &'static Lab) {
+    let link = lab.connector(&lab.run()).open(&lab.target_as(LOUD)).await.unwrap();
+    assert_eq!(stdout(&link.call(1, &sh("id -un"), None).await.unwrap().outcome), format!("{LOUD}\n"));
+    link.bye().await;
+}
+
+async fn no_shell(lab: &'static Lab) {
+    let e = refused(lab, &lab.target_as(SHUT)).await;
+    assert!(
+        matches!(&e, LinkError::Broken { why, .. } if why.contains("the login shell does not run commands")),
+        "{e:?}"
+    );
+}
+
+/// A login shell that is none of Unix's, over a connection that ends in the middle of the upload.
+async fn upload_cut(lab: &'static Lab) {
+    let cut = lab.dir.join("was-cut");
+    let exe = std::env::current_exe().unwrap();
+    let proxy = format!("ProxyCommand={} leaky {} {}", exe.display(), lab.port, cut.display());
+    let mut target = lab.target_as(ODD);
+    target.ssh_args.extend(["-o".into(), proxy]);
+    let connector = lab.connector(&lab.run());
+    let e = connector.open(&target).await.err().unwrap();
+    assert!(e.is_passing() && cut.exists(), "{e:?}");
+    let link = connector.open(&target).await.unwrap();
+    let digest = crate::calls::digest(&std::fs::read(&exe).unwrap());
+    let dir = lab.dir.join("home").join(ODD).join(".cache/stx-upgrade").join(digest);
+    let names = || std::fs::read_dir(&dir).unwrap().map(|e| e.unwrap().file_name()).collect::<Vec<_>>();
+    soon("the end of the first upload", || names() == ["stx-upgrade"]).await;
+    link.bye().await;
+}
+
+/// A way to sshd that ends once, in the middle of what is sent up.
+pub fn leaky(args: &[std::ffi::OsString]) -> std::process::ExitCode {
+    use std::io::{Read, Write};
+    let [port, cut] = [0, 1].map(|i| args[i].to_str().unwrap().to_owned());
+    let mut up = std::net::TcpStream::connect(("127.0.0.1", port.parse().unwrap())).unwrap();
+    let mut down = up.try_clone().unwrap();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 16 << 10];
+        while let Ok(n @ 1..) = down.read(&mut buffer) {
+            let mut out = std::io::stdout();
+            if out.write_all(&buffer[..n]).and_then(|()| out.flush()).is_err() {
+                break;
+            }
+        }
+        std::process::exit(0);
+    });
+    let mut left = if std::path::Path::new(&cut).exists() { usize::MAX } else { 1 << 20 };
+    let mut buffer = [0; 16 << 10];
+    while let Ok(n @ 1..) = std::io::stdin().read(&mut buffer) {
+        if n > left {
+            std::fs::write(cut, "").unwrap();
+            return std::process::ExitCode::FAILURE;
+        }
+        left -= n;
+        if up.write_all(&buffer[..n]).is_err() {
+            break;
+        }
+    }
+    std::process::ExitCode::SUCCESS
 }
 
 async fn master_ends(lab: &'static Lab) {

@@ -11,7 +11,7 @@ use stx_upgrade::action::wire::{Frame, FromAgent, ToAgent, VERSION};
 use stx_upgrade::connection::{Connector, Done, Kind, Known, Link, LinkError, Reattached, Target};
 
 use crate::calls::stdout;
-use crate::lab::{FREE, Lab, PLAIN, agent, call, kill, of_run, parent, processes, sh, soon};
+use crate::lab::{FREE, LOUD, Lab, PLAIN, agent, call, kill, of_run, parent, processes, sh, soon};
 use crate::{trial, with_users};
 use tokio::io::AsyncWriteExt;
 
@@ -27,6 +27,7 @@ pub fn trials(lab: &'static Lab) -> Vec<Trial> {
         trial("content that was asked for is sent after a cut", lab, content_after_cut),
         trial("what a killed agent left is swept", lab, swept),
         with_users("another user is refused", lab, other_user),
+        with_users("another user's agent is not spoken to", lab, impostor),
     ]
 }
 
@@ -319,6 +320,45 @@ async fn other_user(lab: &'static Lab) {
     assert!(said.contains("serves user"), "{said} {out:?}");
     assert!(link.call(1, &sh("true"), None).await.is_ok());
     link.bye().await;
+}
+
+async fn impostor(lab: &'static Lab) {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+    use std::os::unix::process::CommandExt;
+    let uid = |user: &str| std::fs::metadata(lab.dir.join("home").join(user)).unwrap().uid();
+    let run = lab.run();
+    // Where the login's agent would be if its home were of no use: made by the other user, with a socket for all.
+    let root = PathBuf::from(format!("/var/tmp/stx-upgrade-{}", uid(LOUD)));
+    let dir = root.join("run").join(agent(&run));
+    std::fs::create_dir_all(&dir).unwrap();
+    chown(&dir, Some(uid(PLAIN)), None).unwrap();
+    let program = lab.dir.join(format!("impostor-{run}"));
+    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+    let mut other = Command::new(&program).arg("impostor").current_dir(&dir).uid(uid(PLAIN)).spawn().unwrap();
+    soon("its socket", || dir.join("said").exists()).await;
+    let link = lab.connector(&run).open(&lab.target_as(LOUD)).await;
+    let who = match &link {
+        Ok(link) => link.call(1, &sh("id -un"), None).await.map(|done| stdout(&done.outcome).to_owned()),
+        Err(e) => Err(e.clone()),
+    };
+    let said = std::fs::read_to_string(dir.join("said")).unwrap();
+    other.kill().unwrap();
+    other.wait().unwrap();
+    std::fs::remove_dir_all(&root).unwrap();
+    assert_eq!((who, said.as_str()), (Ok(format!("{LOUD}\n")), ""));
+    link.unwrap().bye().await;
+}
+
+/// The other user's agent: takes down what is said to it.
+pub fn impersonate() -> ExitCode {
+    let listener = std::os::unix::net::UnixListener::bind("socket").unwrap();
+    std::fs::set_permissions("socket", std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let mut said = std::fs::File::create("said").unwrap();
+    for mut stream in listener.incoming().flatten() {
+        let _ = std::io::copy(&mut stream, &mut said);
+    }
+    ExitCode::SUCCESS
 }
 
 /// The other user: says hello to a socket and prints the answer.
