@@ -3,15 +3,13 @@
 
 use std::path::PathBuf;
 
-use super::paths;
-use super::web_args::WebArgs;
-use crate::action::args::Arguments;
+use super::{paths, web_args};
 use crate::action::command::{Command, Output};
 use crate::action::host::{Act, Effect, HostError};
 use crate::action::module::{Failure, Module};
-use crate::http;
+use crate::http::credentials;
 use crate::model::outcome::Outcome;
-use crate::model::value::{Dict, Value};
+use crate::model::value::Value;
 use crate::{arguments, choices};
 
 choices! { pub enum State { Present = "present", Absent = "absent" } }
@@ -186,18 +184,6 @@ fn material(args: &Args, host: &mut dyn Act) -> Result<Vec<u8>, Failure> {
             "one of `data`, `file`, `url` and `keyserver` is required for a key that is not there",
         ));
     };
-    let given: Dict = crate::dict! {"validate_certs" => args.validate_certs};
-    let web = WebArgs::from_dict(&given).map_err(|_| Failure::new("validate_certs"))?;
-    let request = web.request(url, 30, host)?;
-    let failed = |why: String| {
-        Failure::new(format!("Failed to download key at {}: {why}", http::credentials::without_password(url)))
-    };
-    let answer = http::send(&request).map_err(|e| failed(e.to_string()))?;
-    if answer.status != 200 {
-        return Err(failed(format!("HTTP Error {}: {}", answer.status, answer.reason)));
-    }
-    let mut key = Vec::new();
-    std::io::Read::read_to_end(&mut std::io::Read::take(answer.body, 4 << 20), &mut key)
-        .map_err(|e| failed(e.to_string()))?;
-    Ok(key)
+    web_args::fetch(url, args.validate_certs, host)?
+        .map_err(|why| Failure::new(format!("Failed to download key at {}: {why}", credentials::without_password(url))))
 }

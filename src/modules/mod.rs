@@ -8,12 +8,16 @@ pub mod apt_repository;
 pub mod archive;
 pub mod assemble;
 pub mod async_status;
+pub mod authorized_key;
 pub mod blockinfile;
 pub mod command;
 pub mod copy;
 pub mod cron;
+pub mod deb822_repository;
+pub mod debconf;
 pub mod digest;
 pub mod docker_login;
+pub mod dpkg_selections;
 pub mod expect;
 pub mod file;
 pub mod file_args;
@@ -38,10 +42,12 @@ pub mod package;
 pub mod package_facts;
 pub mod paths;
 pub mod ping;
+pub mod pip;
 pub mod postgresql;
 pub mod postgresql_privs;
 pub mod python_regex;
 pub mod replace;
+pub mod rpm_key;
 pub mod script;
 pub mod service;
 pub mod service_facts;
@@ -49,6 +55,7 @@ pub mod setup;
 pub mod shell_words;
 pub mod slurp;
 pub mod stat;
+pub mod subversion;
 pub mod sysctl;
 pub mod systemd;
 pub mod tempfile;
@@ -70,12 +77,16 @@ pub const ALL: &[Entry] = &[
     Entry::of::<archive::Archive>(),
     Entry::of::<assemble::Assemble>(),
     Entry::of::<async_status::AsyncStatus>(),
+    Entry::of::<authorized_key::AuthorizedKey>(),
     Entry::of::<blockinfile::BlockInFile>(),
     Entry::of::<command::Command>(),
     Entry::of::<command::Shell>(),
     Entry::of::<copy::Copy>(),
     Entry::of::<cron::Cron>(),
+    Entry::of::<deb822_repository::Deb822Repository>(),
+    Entry::of::<debconf::Debconf>(),
     Entry::of::<docker_login::DockerLogin>(),
+    Entry::of::<dpkg_selections::DpkgSelections>(),
     Entry::of::<expect::Expect>(),
     Entry::of::<file::File>(),
     Entry::of::<find::Find>(),
@@ -102,16 +113,19 @@ pub const ALL: &[Entry] = &[
     Entry::of::<package::Package>(),
     Entry::of::<package_facts::PackageFacts>(),
     Entry::of::<ping::Ping>(),
+    Entry::of::<pip::Pip>(),
     Entry::of::<postgresql::Db>(),
     Entry::of::<postgresql_privs::Privs>(),
     Entry::of::<postgresql::User>(),
     Entry::of::<replace::Replace>(),
+    Entry::of::<rpm_key::RpmKey>(),
     Entry::of::<script::Script>(),
     Entry::of::<service::Service>(),
     Entry::of::<service_facts::ServiceFacts>(),
     Entry::of::<setup::Setup>(),
     Entry::of::<slurp::Slurp>(),
     Entry::of::<stat::Stat>(),
+    Entry::of::<subversion::Subversion>(),
     Entry::of::<sysctl::Sysctl>(),
     Entry::of::<systemd::Systemd>(),
     Entry::of::<tempfile::TempFile>(),

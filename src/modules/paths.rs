@@ -58,6 +58,18 @@ pub fn variables(host: &dyn Look, text: &str) -> String {
     out + rest
 }
 
+/// Where a program of this name lies, in the task's `PATH` or where administrators' programs are.
+pub fn program(host: &mut dyn Look, name: &str) -> Result<Option<PathBuf>, HostError> {
+    let path = host.env("PATH").unwrap_or_else(|| "/usr/bin:/bin".into());
+    for dir in path.split(':').chain(["/sbin", "/usr/sbin", "/usr/local/sbin"]).filter(|d| d.starts_with('/')) {
+        let at = Path::new(dir).join(name);
+        if host.stat(&at, true)?.is_some_and(|s| s.kind == FileKind::File && s.mode & 0o111 != 0) {
+            return Ok(Some(at));
+        }
+    }
+    Ok(None)
+}
+
 /// Whether a path is written with a last slash: it means a directory.
 pub fn ends_with_slash(path: &Path) -> bool {
     path.as_os_str().as_bytes().ends_with(b"/")

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::paths;
+use crate::action::args::Arguments;
 use crate::action::host::{Act, HostError};
 use crate::action::module::Failure;
 use crate::arguments;
-use crate::http::{Follow, Request, Trust, credentials, proxy_for};
+use crate::http::{self, Follow, Request, Trust, credentials, proxy_for};
 use crate::model::secret::Secret;
 use crate::model::value::{Dict, Value};
 
@@ -90,6 +91,21 @@ fn netrc(url: &str, host: &mut dyn Act) -> Result<Option<(String, Secret)>, Fail
         Err(HostError::NotFound(_) | HostError::Denied { .. }) => Ok(None),
         Err(e) => Err(e.into()),
     }
+}
+
+/// What an address holds, as a key does; the inner error says why it cannot be had.
+pub fn fetch(url: &str, validate_certs: bool, host: &mut dyn Act) -> Result<Result<Vec<u8>, String>, Failure> {
+    let given: Dict = crate::dict! {"validate_certs" => validate_certs};
+    let web = WebArgs::from_dict(&given).map_err(|_| Failure::new("validate_certs"))?;
+    let request = web.request(url, 30, host)?;
+    let answer = match http::send(&request) {
+        Ok(answer) if answer.status == 200 => answer,
+        Ok(answer) => return Ok(Err(format!("HTTP Error {}: {}", answer.status, answer.reason))),
+        Err(e) => return Ok(Err(e.to_string())),
+    };
+    let mut bytes = Vec::new();
+    let read = std::io::Read::read_to_end(&mut std::io::Read::take(answer.body, 4 << 20), &mut bytes);
+    Ok(read.map(|_| bytes).map_err(|e| e.to_string()))
 }
 
 /// A list of numbers that may be written as one, or as texts.

@@ -14,6 +14,6 @@ mod options;
 mod patterns;
 pub mod template;
 pub mod tests;
-mod versions;
+pub mod versions;
 
 pub use filters::{bytes_of, expand_user};
