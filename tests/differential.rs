@@ -118,6 +118,16 @@ fn told(output: &Output, here: &Path) -> String {
                 out += &format!("{}\n", &line[..end]);
             }
             "...ignoring" => out += "...ignoring\n",
+            _ if line.starts_with("--- before") => {
+                // A difference, to the blank line behind it. Ansible renders templates into a file of its own, and leaves
+                // relative names as they are.
+                let rest = lines.by_ref().take_while(|l| !l.is_empty());
+                for line in std::iter::once(line).chain(rest) {
+                    let short = line.replace("HERE/", "").replace(" ./", " ");
+                    let template = short.starts_with("+++ after: ") && short.ends_with(".j2");
+                    out += &format!("{}\n", if template { "+++ after: a template" } else { &short });
+                }
+            }
             _ if line.contains(": ok=") => {
                 out += &format!("{}\n", line.split_whitespace().collect::<Vec<_>>().join(" "))
             }

@@ -269,7 +269,7 @@ fn include_role(step: &Step<'_>, scope: &TaskScope, item: Option<&Item>) -> Resu
 
 /// The include of one item; its variables are those of the loop and the task.
 fn included(scope: &TaskScope, item: Option<&Item>, target: String) -> Result<Done, End> {
-    let include = Include { target: target.clone(), item: item.map(|i| i.index), vars: scope.locals() };
+    let include = Include { target: target.clone(), item: item.cloned(), vars: scope.locals() };
     let outcome = Outcome::ok().with("include", target).with("include_args", Value::dict(Dict::new()));
     Ok(Done { outcome, consequences: vec![Consequence::Include { includes: vec![include] }] })
 }

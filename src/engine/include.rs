@@ -57,7 +57,7 @@ pub fn gather(
         g.nodes = Arc::new(plan(run, play, task, &g.include)?);
         run.out.expect(crate::plan::steps(&g.nodes));
         if !replayed {
-            let mut item = g.include.item.map(|index| item(&g.include, index));
+            let mut item = g.include.item.clone();
             if let Some(item) = item.as_mut().filter(|_| hides(run, task)) {
                 item.label = Item::hidden();
             }
@@ -77,11 +77,6 @@ pub fn gather(
 /// Whether what an include loops over is not to be logged. As with Ansible, a template is taken for a yes.
 fn hides(run: &Run, task: &TaskPlan) -> bool {
     task.common.no_log.as_ref().map_or(run.options.no_log, |said| said.value != Value::Bool(false))
-}
-
-fn item(include: &Include, index: u32) -> Item {
-    let var = include.vars.get("ansible_loop_var").map_or_else(|| "item".into(), Value::to_string);
-    Item { index, label: include.vars.get(var.as_str()).cloned().unwrap_or_default(), var }
 }
 
 /// The tasks of an include. Mistakes in what it brings end the run: they are mistakes of the playbook.
@@ -110,7 +105,7 @@ fn plan(run: &Arc<Run>, play: &Arc<PlayState>, task: &Arc<TaskPlan>, include: &I
 /// What included tasks inherit: what stands around the include, and its variables.
 fn inside(run: &Run, task: &TaskPlan, include: &Include) -> Inherit {
     let mut inherit = (*task.inherit).clone();
-    let index = include.item.map(|i| i.to_string()).unwrap_or_default();
+    let index = include.item.as_ref().map(|i| i.index.to_string()).unwrap_or_default();
     let vars = short_digest(Value::dict(include.vars.clone()).to_string().as_bytes());
     let mark = format!("{} {index} {vars}", include.target);
     inherit.trail = inherit.trail.below(&mark, &mut Siblings::default());

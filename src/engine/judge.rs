@@ -3,7 +3,7 @@
 use super::scope::TaskScope;
 use crate::model::outcome::{Outcome, Status};
 use crate::model::playbook::Written;
-use crate::model::value::Value;
+use crate::model::value::{Dict, Value};
 use crate::vars::template::{Templar, TemplateError};
 
 /// Whether all conditions hold; an empty list does.
@@ -65,9 +65,9 @@ fn unjudged(outcome: Outcome, what: &str, error: &TemplateError) -> Outcome {
     Outcome { status: Status::Failed, ..outcome }.with(&format!("{what}_result"), error.to_string()).msg(said)
 }
 
-/// A loop's items as one result: changed or failed if any was, skipped if all were.
-pub fn combine(items: &[(Value, String, Outcome)]) -> Outcome {
-    let outcomes = || items.iter().map(|(_, _, o)| o);
+/// A loop's items, with the variables of each, as one result: changed or failed if any was, skipped if all were.
+pub fn combine(items: &[(Dict, Outcome)]) -> Outcome {
+    let outcomes = || items.iter().map(|(_, o)| o);
     let failed = outcomes().any(|o| o.status == Status::Failed);
     let unknowable = outcomes().find_map(|o| match &o.status {
         Status::NotKnowable(why) => Some(why.clone()),
@@ -91,10 +91,9 @@ pub fn combine(items: &[(Value, String, Outcome)]) -> Outcome {
     };
     let results: Vec<Value> = items
         .iter()
-        .map(|(item, var, outcome)| {
+        .map(|(vars, outcome)| {
             let mut d = outcome.registered();
-            d.insert("ansible_loop_var".into(), var.as_str().into());
-            d.insert(var.as_str().into(), item.clone());
+            d.extend(vars.clone());
             Value::dict(d)
         })
         .collect();

@@ -6,7 +6,7 @@ use super::scope::TaskScope;
 use crate::dict;
 use crate::model::outcome::Outcome;
 use crate::model::playbook::{Loop, LoopControl, Written};
-use crate::model::value::Value;
+use crate::model::value::{Dict, Value};
 use crate::vars::template::{Above, TemplateError};
 
 /// `loop_control`, rendered.
@@ -53,14 +53,16 @@ pub struct LoopItem<'a> {
 }
 
 impl LoopItem<'_> {
-    /// Puts the item's variables into the scope.
-    pub fn enter(&self, scope: &mut TaskScope) {
+    /// The item's variables, as tasks and registered results see them.
+    pub fn vars(&self) -> Dict {
         let control = self.control;
-        scope.set(&control.var, self.value.clone());
-        scope.set("ansible_loop_var", control.var.as_str().into());
+        let mut vars = dict! {
+            "ansible_loop_var" => control.var.as_str(),
+        };
+        vars.insert(control.var.as_str().into(), self.value.clone());
         if let Some(name) = &control.index_var {
-            scope.set(name, self.index.into());
-            scope.set("ansible_index_var", name.as_str().into());
+            vars.insert(name.as_str().into(), self.index.into());
+            vars.insert("ansible_index_var".into(), name.as_str().into());
         }
         if control.extended {
             let mut info = dict! {
@@ -81,18 +83,9 @@ impl LoopItem<'_> {
             if let Some(previous) = self.index.checked_sub(1).and_then(|i| self.items.get(i)) {
                 info.insert("previtem".into(), previous.clone());
             }
-            scope.set("ansible_loop", Value::dict(info));
+            vars.insert("ansible_loop".into(), Value::dict(info));
         }
-    }
-
-    /// Takes them out again.
-    pub fn leave(&self, scope: &mut TaskScope) {
-        for name in [self.control.var.as_str(), "ansible_loop_var", "ansible_index_var", "ansible_loop"] {
-            scope.unset(name);
-        }
-        if let Some(name) = &self.control.index_var {
-            scope.unset(name);
-        }
+        vars
     }
 
     /// What people see of the item.

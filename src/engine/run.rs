@@ -21,7 +21,7 @@ use crate::journal::record::{Body, End as EndRecord};
 use crate::model::event::{End, Event};
 use crate::model::inventory::Inventory;
 use crate::model::mistake::Mistake;
-use crate::model::outcome::Status;
+use crate::model::outcome::{Consequence, Status};
 use crate::model::value::{Dict, Value};
 use crate::parse;
 use crate::plan::compile::Compiler;
@@ -327,7 +327,10 @@ impl Run {
         let count = |c| self.out.count(host, c);
         match &outcome.status {
             Status::Ok => {
-                count(Count::Ok);
+                // Each include of a loop counts by itself, as in Ansible.
+                let included =
+                    finished.consequences.iter().filter(|c| matches!(c, Consequence::Include { .. })).count();
+                (0..included.max(1)).for_each(|_| count(Count::Ok));
                 if outcome.changed {
                     count(Count::Changed);
                 }

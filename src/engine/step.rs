@@ -16,7 +16,7 @@ use crate::journal::record::Shown as Marks;
 use crate::model::event::{Event, Item, Shown, StepRef};
 use crate::model::inventory::Addition;
 use crate::model::outcome::{Consequence, Outcome, Status};
-use crate::model::value::Value;
+use crate::model::value::{Dict, Value};
 use crate::plan::{Kind, TaskPlan};
 use crate::vars::template::TemplateError;
 
@@ -158,12 +158,13 @@ impl<'a> Step<'a> {
         };
         let control = looping::Control::read(self.run, &task.loop_control, scope).map_err(End::template)?;
         scope.warn_if_taken(&control.var);
-        let mut results: Vec<(Value, String, Outcome)> = Vec::new();
+        let mut results: Vec<(Dict, Outcome)> = Vec::new();
         let mut consequences = Vec::new();
         let count = items.len();
         for (index, value) in items.iter().enumerate() {
             let item = LoopItem { index, count, value, items: &items, control: &control };
-            item.enter(scope);
+            let vars = item.vars();
+            vars.iter().for_each(|(name, v)| scope.set(&name.to_string(), v.clone()));
             let label = item.label(self.run, scope).unwrap_or_else(|_| value.clone());
             let mut shown =
                 Item { index: index as u32, label: self.run.out.mask.value(&label), var: control.var.clone() };
@@ -210,7 +211,10 @@ impl<'a> Step<'a> {
                 scope.refresh();
             }
             if !replayed {
-                let mut result = self.shown(&outcome, scope, began.elapsed());
+                // As Ansible shows it: with the item's variables.
+                let mut told = outcome.clone();
+                told.data.extend(vars.clone());
+                let mut result = self.shown(&told, scope, began.elapsed());
                 result.ignored = outcome.is_failed() && self.ignored(&outcome, scope);
                 self.emit(Event::ItemDone {
                     step: self.reference.clone(),
@@ -223,8 +227,8 @@ impl<'a> Step<'a> {
             let broke = !control.break_when.is_empty()
                 && judge::all(&self.run.templar, &control.break_when, scope).map_err(End::template)?.is_ok();
             consequences.extend(item_consequences);
-            results.push((value.clone(), control.var.clone(), outcome));
-            item.leave(scope);
+            vars.keys().for_each(|name| scope.unset(&name.to_string()));
+            results.push((vars, outcome));
             if broke {
                 break;
             }

@@ -124,7 +124,7 @@ pub fn consequence(c: &Consequence, encoding: bool) -> Consequence {
         Consequence::Include { includes } => Consequence::Include {
             includes: includes
                 .iter()
-                .map(|i| Include { target: i.target.clone(), item: i.item, vars: over(&i.vars) })
+                .map(|i| Include { target: i.target.clone(), item: i.item.clone(), vars: over(&i.vars) })
                 .collect(),
         },
         Consequence::GroupBy { .. } | Consequence::Flow { .. } | Consequence::Reborn { .. } => c.clone(),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::event::Item;
 use super::secret::Mask;
 use super::value::{Dict, Key, Value};
 use crate::dict;
@@ -47,7 +48,7 @@ pub enum Status {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Diff {
-    /// Texts before and after, shown as a unified diff under these names.
+    /// Texts before and after, shown as a unified diff under `before: NAME` and `after: NAME`, or the word alone.
     Text { before_name: String, after_name: String, before: String, after: String },
     /// Ready lines (a mode, an owner, a state: `- mode: 0644`, `+ mode: 0600`).
     Prepared(String),
@@ -103,7 +104,7 @@ impl Outcome {
         let value = |text: &str| serde_json::from_str::<Value>(text).ok().filter(|v| v.as_dict().is_some());
         let one = |diff: &Diff| match diff {
             Diff::Text { before_name, after_name, before, after }
-                if before_name == "before" && after_name == "after" =>
+                if before_name.is_empty() && after_name.is_empty() =>
             {
                 let side = |text: &str| value(text).unwrap_or_else(|| text.into());
                 Value::dict(dict! {"before" => side(before), "after" => side(after)})
@@ -221,8 +222,8 @@ pub enum Consequence {
 pub struct Include {
     /// A task file as found, or a role's name.
     pub target: String,
-    /// Loop item that it belongs to, with its variables.
-    pub item: Option<u32>,
+    /// Loop item that it belongs to.
+    pub item: Option<Item>,
     pub vars: Dict,
 }
 

@@ -263,7 +263,8 @@ fn difference(
     }
     let after_name = src.unwrap_or(dest).display().to_string();
     let after_name = if args._content.is_some() && src.is_none() { dest.display().to_string() } else { after_name };
-    Ok(text_diff(&dest.display().to_string(), &after_name, &before, &source.head(host)?))
+    let before_name = if is_file { dest.display().to_string() } else { String::new() };
+    Ok(text_diff(&before_name, &after_name, &before, &source.head(host)?))
 }
 
 /// The attributes to give, with `preserve` put in.

@@ -163,7 +163,6 @@ impl BeforeAfter {
     pub fn whole(mut self, header: &str) -> Diff {
         self.before.sort_unstable_by(|a, _, b, _| a.to_string().cmp(&b.to_string()));
         self.after.sort_unstable_by(|a, _, b, _| a.to_string().cmp(&b.to_string()));
-        let name = |side: &str| if header.is_empty() { side.to_owned() } else { format!("{side}: {header}") };
         let text = |d: Dict| {
             let mut out = Vec::new();
             let mut json = serde_json::Serializer::with_formatter(
@@ -175,8 +174,8 @@ impl BeforeAfter {
             String::from_utf8_lossy(&out).into_owned() + "\n"
         };
         Diff::Text {
-            before_name: name("before"),
-            after_name: name("after"),
+            before_name: header.to_owned(),
+            after_name: header.to_owned(),
             before: text(self.before),
             after: text(self.after),
         }

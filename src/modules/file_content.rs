@@ -128,8 +128,8 @@ pub fn text_diff(before_name: &str, after_name: &str, before: &[u8], after: &[u8
     }
     let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
     Diff::Text {
-        before_name: format!("before: {before_name}"),
-        after_name: format!("after: {after_name}"),
+        before_name: before_name.to_owned(),
+        after_name: after_name.to_owned(),
         before: text(before),
         after: text(after),
     }

@@ -293,14 +293,9 @@ fn differences(value: &Value) -> Vec<Diff> {
         if let Some(Value::Str(prepared)) = value.get("prepared") {
             return Diff::Prepared(prepared.to_string());
         }
-        let header = |name: &str, other: &str| value.get(name).map_or(other.to_owned(), Value::to_string);
+        let header = |name: &str| value.get(name).map_or_else(String::new, Value::to_string);
         let (before, after) = (text("before"), text("after"));
-        text_diff(
-            &header("before_header", "before"),
-            &header("after_header", "after"),
-            before.as_bytes(),
-            after.as_bytes(),
-        )
+        text_diff(&header("before_header"), &header("after_header"), before.as_bytes(), after.as_bytes())
     };
     match value {
         Value::List(list) => list.iter().filter(|v| v.as_dict().is_some()).map(one).collect(),

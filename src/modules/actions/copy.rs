@@ -65,12 +65,18 @@ impl Action for Copy {
         }
         let base = source.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         call.insert("_original_basename".into(), base.into());
+        call.insert("src".into(), full(&found).into());
         if let Content::File(path) = &found.content {
             call.insert("_source_mode".into(), mode_of(path)?.into());
         }
         file(&mut call, &found, args.decrypt, ctx)?;
         ctx.call("copy", call).await
     }
+}
+
+/// Where a file of the control node lies, for differences and results.
+pub fn full(found: &Found) -> String {
+    std::path::absolute(&found.name).map_or_else(|_| found.name.clone(), |p| p.display().to_string())
 }
 
 /// Puts one file's content into a call.

@@ -74,7 +74,7 @@ impl Action for Template {
         let given = ctx.args().clone();
         let (own, mut call): (Dict, Dict) =
             given.into_iter().partition(|(k, _)| OWN.iter().any(|o| k.as_str() == Some(o)));
-        let full = std::path::absolute(&found.name).map_or_else(|_| found.name.clone(), |p| p.display().to_string());
+        let full = super::copy::full(&found);
         let dest = args.file.dest.display().to_string();
         let modified = std::fs::metadata(&full).and_then(|m| m.modified()).ok();
         let vars = dict! {
@@ -90,6 +90,7 @@ impl Action for Template {
         let rendered = ctx.render_text(&found.name, &text, &own, &vars)?;
         let base = src.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         call.insert("_original_basename".into(), base.into());
+        call.insert("src".into(), full.as_str().into());
         if args.file.file.mode.is_none() {
             call.shift_remove("mode");
         }
