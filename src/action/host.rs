@@ -110,6 +110,12 @@ pub struct Stat {
     pub inode: u64,
     pub device: u64,
     pub links: u64,
+    /// Of 512 bytes each.
+    pub blocks: u64,
+    /// Bytes at a time that suit the filesystem.
+    pub block_size: u64,
+    /// Which device a device file is; 0 for others.
+    pub device_type: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -100,6 +100,9 @@ pub fn combine(items: &[(Dict, Outcome)]) -> Outcome {
     let mut combined = Outcome { status, changed: outcomes().any(|o| o.changed), ..Outcome::default() }
         .with("results", Value::list(results))
         .msg(msg);
+    if combined.status != Status::Skipped {
+        combined.data.insert("skipped".into(), false.into());
+    }
     if spared {
         combined.data.insert("failed".into(), true.into());
     }

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use super::copy::not_written;
-use super::digest::sha1;
+use super::digest::{Algorithm, sha1};
 use super::file_args::{BeforeAfter, FileArgs, describe};
 use super::file_content::{backup, put, read_existing, text_diff, validate};
 use super::{paths, python_regex};
@@ -95,6 +95,7 @@ impl Module for Assemble {
         }
         let content = joined.content;
         let checksum = sha1(&content);
+        let md5 = Algorithm::Md5.of(&mut content.as_slice()).ok();
         let before = read_existing(host.as_look(), &dest)?;
         let shown = dest.display().to_string();
         let mut outcome = Outcome::ok().msg("OK").with("src", src.display().to_string()).with("dest", shown.as_str());
@@ -114,6 +115,6 @@ impl Module for Assemble {
             outcome.changed = true;
         }
         outcome.changed |= args.file.apply(host, &dest, &mut BeforeAfter::default())?;
-        Ok(describe(host.as_look(), &dest, outcome.with("checksum", checksum))?)
+        Ok(describe(host.as_look(), &dest, outcome.with("checksum", checksum).with("md5sum", md5))?)
     }
 }

@@ -145,7 +145,7 @@ fn run(args: Args, shell: bool, host: &mut dyn Act) -> Result<Outcome, Failure> 
     if output.cut {
         outcome.warnings.push("the output was longer than is kept; its end was cut off".into());
     }
-    outcome = output_values(outcome, output.rc, strip(output.text()), strip(output.error_text()));
+    outcome = output_values(outcome, output.rc, strip(output.text()), strip(output.error_text())).with("msg", "");
     if output.rc != 0 {
         outcome.status = Status::Failed;
         return Err(Failure::Failed(Box::new(outcome.msg("non-zero return code"))));
@@ -298,7 +298,7 @@ impl Clock {
 }
 
 /// A time as Python's `str(datetime)` prints it.
-fn python_time(time: &jiff::Zoned) -> String {
+pub fn python_time(time: &jiff::Zoned) -> String {
     time.strftime("%Y-%m-%d %H:%M:%S%.6f").to_string()
 }
 

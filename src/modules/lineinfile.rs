@@ -98,7 +98,7 @@ impl Module for LineInFile {
             validate: args.validate.as_deref(),
             args: &args.file,
         };
-        let mut outcome = Outcome::changed(edited.changed);
+        let mut outcome = Outcome::changed(edited.changed).with("msg", "");
         let mut saved = None;
         if edited.changed {
             outcome = outcome.diff(edit.diff());

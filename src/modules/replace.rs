@@ -67,7 +67,7 @@ impl Module for Replace {
             .map_err(|e| Failure::new(format!("Unable to process replace due to error: {e}")))?;
         let changed = new != text[start..end];
         let mut msg = if changed { format!("{count} replacements made") } else { String::new() };
-        let mut outcome = Outcome::changed(changed).with("rc", 0);
+        let mut outcome = Outcome::changed(changed).with("rc", 0).with("msg", "");
         if changed {
             let after = python_regex::to_bytes(&format!("{}{new}{}", &text[..start], &text[end..]));
             let edit = Edit {

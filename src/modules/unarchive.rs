@@ -152,11 +152,11 @@ impl Unpack<'_> {
             Source::Host(path) => path.display().to_string(),
             Source::Blob(_) => self.args.src.display().to_string(),
         };
-        let mut outcome = Outcome::changed(changed)
-            .with("dest", dest)
-            .with("src", src)
-            .with("handler", self.archive.handler())
-            .with("extract_results", dict! {"rc" => 0, "out" => "", "err" => ""});
+        let mut outcome =
+            Outcome::changed(changed).with("dest", dest).with("src", src).with("handler", self.archive.handler());
+        if changed {
+            outcome = outcome.with("extract_results", dict! {"rc" => 0, "out" => "", "err" => ""});
+        }
         if self.args.list_files {
             outcome = outcome.with("files", names.iter().map(String::as_str).collect::<Value>());
         }

@@ -92,6 +92,7 @@ impl Module for User {
 
     fn run(args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {
         let found = local(host, &args.name)?;
+        let mut created = false;
         let mut changed = match (args.state, found) {
             (State::Absent, None) => false,
             (State::Absent, Some(now)) => {
@@ -100,6 +101,7 @@ impl Module for User {
             }
             (State::Present, None) => {
                 create(&args, host)?;
+                created = true;
                 true
             }
             (State::Present, Some(now)) => modify(&args, &now, host)?,
@@ -129,11 +131,10 @@ impl Module for User {
             outcome = outcome.with("password", "NOT_LOGGING_PASSWORD");
         }
         outcome.changed = changed;
-        Ok(outcome
-            .with("append", args.append)
-            .with("move_home", args.move_home)
-            .with("create_home", args.create_home)
-            .with("system", args.system))
+        Ok(match created {
+            true => outcome.with("create_home", args.create_home).with("system", args.system),
+            false => outcome.with("append", args.append).with("move_home", args.move_home),
+        })
     }
 }
 

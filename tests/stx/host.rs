@@ -76,6 +76,9 @@ fn stat_of(kind: FileKind, size: u64) -> Stat {
         inode: 1,
         device: 1,
         links: 1,
+        blocks: 0,
+        block_size: 4096,
+        device_type: 0,
     }
 }
 

@@ -6,6 +6,7 @@ use crate::action::engine_side::{Action, Context};
 use crate::action::module::Failure;
 use crate::model::outcome::Outcome;
 use crate::model::value::Dict;
+use crate::modules::command::python_time;
 
 pub struct Pause;
 
@@ -35,6 +36,8 @@ impl Action for Pause {
 
     async fn run(args: Args, _: Dict, ctx: &mut dyn Context) -> Result<Outcome, Failure> {
         let start = Instant::now();
+        let now = || python_time(&jiff::Zoned::now());
+        let began = now();
         let time = args.seconds.or(args.minutes.map(|m| m * 60.0)).map(|s| Duration::from_secs_f64(s.clamp(0.0, 1e9)));
         let mut input = String::new();
         match time {
@@ -49,6 +52,8 @@ impl Action for Pause {
         Ok(Outcome::ok()
             .with("user_input", input)
             .with("delta", took)
+            .with("start", began)
+            .with("stop", now())
             .with("echo", args.echo)
             .with("rc", 0i64)
             .with("stderr", "")

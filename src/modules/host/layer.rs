@@ -205,6 +205,9 @@ impl Layer {
             inode: id,
             device: 0,
             links: if kind == FileKind::Directory { 2 } else { 1 },
+            blocks: u64::div_ceil(size, 512),
+            block_size: 4096,
+            device_type: 0,
         };
         let mut stat = match body {
             Body::Real(path) | Body::Dir { real: Some(path), .. } => match real::stat(path, false)? {

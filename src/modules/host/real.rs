@@ -106,6 +106,9 @@ fn stat_of(meta: &fs::Metadata) -> Stat {
         inode: meta.ino(),
         device: meta.dev(),
         links: meta.nlink(),
+        blocks: meta.blocks(),
+        block_size: meta.blksize(),
+        device_type: meta.rdev(),
     }
 }
 
