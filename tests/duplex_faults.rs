@@ -8,6 +8,9 @@ mod lab;
 #[path = "stx/ordeal.rs"]
 mod ordeal;
 
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
 use lab::{Lab, text};
 use ordeal::Ordeal;
 
@@ -100,11 +103,27 @@ fn troubles_that_pass() {
     assert_eq!(ordeal.done("upgrade-activation-failed"), 1);
 }
 
-/// Another operator is told who is at work; the same one's next run goes on.
+/// Who comes second is told who is at work, another operator and the same one alike; a run that died is followed by the same one's next.
 #[test]
 fn one_operator_at_a_time() {
     let Some(lab) = Lab::up_as("one_operator_at_a_time", &["duplex"]) else { return };
     let mut ordeal = Ordeal::new(lab, &["drbd_stable=1", "alarm_hold=30"]);
+    ordeal.set("load-import-hangs");
+    let mut first = ordeal.lab.upgrade(&["play", "upgrade.yml", "-i", "inventory/lab"]);
+    let mut first = first.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let until = Instant::now() + Duration::from_secs(60);
+    while ordeal.done("load-importing") == 0 {
+        assert!(
+            Instant::now() < until && first.try_wait().unwrap().is_none(),
+            "the first run does not come to the import"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let out = ordeal.play(&[]);
+    ordeal::told(&out, &["is at work on this system", "min at most", "wait for it (`stx-upgrade show "]);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    ordeal.clear();
     ordeal.set("lock-rejected-late host=controller-1");
     ordeal.fails(&["accepted and then refused"]);
     ordeal.host("sed -i 's/^owner=.*/owner=eve@jump2/' /opt/platform/.stx-upgrade/lease");

@@ -252,7 +252,7 @@ pub struct Session<'a> {
 pub fn drive(session: Session<'_>) -> anyhow::Result<Exit> {
     let Session { args, loaded, record, id, state, mask, part } = session;
     let ansible = args.as_ansible;
-    let options = options(args, &loaded)?;
+    let options = options(args, &loaded, state.journal(&id))?;
     let chosen = super::reporters::choose(&args.output, &args.settings, ansible, &mask)?;
     let out = Out::new(chosen.reporters, mask);
     let known_hosts = state.runs_dir().with_file_name("known_hosts");
@@ -326,7 +326,7 @@ pub fn drive(session: Session<'_>) -> anyhow::Result<Exit> {
     Ok(if ansible && exit == Exit::Error && ended.nothing_matched { Exit::Ok } else { exit })
 }
 
-fn options(args: &Play, loaded: &Loaded) -> anyhow::Result<Options> {
+fn options(args: &Play, loaded: &Loaded, journal: PathBuf) -> anyhow::Result<Options> {
     let set = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
     let settings = &args.settings;
     let yes = |name: &str, default: bool| settings.yes(name).unwrap_or(default);
@@ -367,6 +367,7 @@ fn options(args: &Play, loaded: &Loaded) -> anyhow::Result<Options> {
         accept_edits: args.accept_edits,
         in_doubt: args.in_doubt.clone(),
         operator: operator::name(),
+        journal: std::path::absolute(journal).context("the working directory")?,
         inventory_sources: loaded.sources.clone(),
         config_file: settings.file.as_ref().map(|f| f.display().to_string()),
         as_ansible: args.as_ansible,

@@ -44,6 +44,8 @@ pub struct Options {
     pub in_doubt: Option<String>,
     /// Who drives the run: `ops@jump1`.
     pub operator: String,
+    /// Where this run is on record.
+    pub journal: PathBuf,
     pub inventory_sources: Vec<String>,
     pub config_file: Option<String>,
     /// Called as `ansible-playbook`: each task of a check run looks at the host as it is, and what a later one would find after

@@ -261,6 +261,7 @@ impl TaskScope {
             "ansible_verbosity" => i64::from(run.options.verbosity).into(),
             "ansible_version" => crate::plan::words::ansible_version(),
             "stx_upgrade_run" => run.id.as_str().into(),
+            "stx_upgrade_journal" => run.options.journal.display().to_string().into(),
             "stx_upgrade_operator" => run.options.operator.as_str().into(),
             "ansible_run_tags" => {
                 let only = &run.compiler.tags.only;

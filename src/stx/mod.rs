@@ -14,13 +14,13 @@ mod drbd;
 mod facts;
 mod health;
 mod hiera_migrate;
+mod host_lease;
 mod host_lock;
 mod host_swact;
 mod host_upgrade;
 mod images;
 pub mod known;
 mod kube;
-mod lease;
 mod licence;
 mod load;
 mod patch;
@@ -54,6 +54,7 @@ pub const ALL: &[Entry] = &[
     Entry::of::<facts::Facts>(),
     Entry::of::<health::HealthQuery>(),
     Entry::of::<hiera_migrate::HieraMigrate>(),
+    Entry::of::<host_lease::HostLease>(),
     Entry::of::<host_lock::HostLock>(),
     Entry::of::<host_swact::HostSwact>(),
     Entry::of::<host_upgrade::HostUpgrade>(),
@@ -62,7 +63,6 @@ pub const ALL: &[Entry] = &[
     Entry::of::<kube::host::KubeHostUpgrade>(),
     Entry::of::<kube::pods::Pods>(),
     Entry::of::<kube::upgrade::KubeUpgrade>(),
-    Entry::of::<lease::Lease>(),
     Entry::of::<licence::Licence>(),
     Entry::of::<load::LoadModule>(),
     Entry::of::<patch::Patch>(),

@@ -12,6 +12,7 @@ mod fetch;
 mod gate;
 mod include_vars;
 mod inventory;
+mod lease;
 mod own;
 mod pause;
 mod raw;
@@ -57,6 +58,7 @@ pub const ALL: &[ActionEntry] = &[
     ActionEntry::of::<set_fact::SetFact>(),
     ActionEntry::of::<set_stats::SetStats>(),
     ActionEntry::of::<gate::StxGate>(),
+    ActionEntry::of::<lease::StxLease>(),
     ActionEntry::of::<swact::StxSwact>(),
     ActionEntry::of::<swact::StxFollow>(),
     ActionEntry::of::<synchronize::Synchronize>(),
