@@ -113,7 +113,7 @@ async fn tried_once(lab: &'static Lab) {
     link.password("root", &Secret::new(PASSWORD));
     let exe = Become { exe: Some(asks.to_str().unwrap().into()), ..sudo("root") };
     let failed = outcome(&link, 1, Call { become_: Some(exe), ..sh("true") }).await;
-    assert!(failed.msg.contains("wrong password"), "{failed:?}");
+    assert!(failed.msg.contains("Incorrect "), "{failed:?}");
     link.bye().await;
     soon("the end of sudo", || processes(&[asks.to_str().unwrap()]).is_empty()).await;
     assert_eq!(std::fs::read_to_string(&tries).unwrap(), "tried\n");
