@@ -432,7 +432,7 @@ fn what_is_not_to_be_logged_is_not_told_while_it_is_printed() {
         "site.yml",
         &format!(
             "{HEAD}    - {}\n    - {}\n      no_log: true\n\
-        \x20   - include_tasks: more.yml\n      loop: [a-hidden-line]\n      no_log: true\n",
+        \x20   - include_tasks: more.yml\n      loop: [a-hidden-item]\n      no_log: true\n",
             shell("plain"),
             shell("hidden")
         ),
@@ -440,8 +440,9 @@ fn what_is_not_to_be_logged_is_not_told_while_it_is_printed() {
     place.write("more.yml", "- meta: noop\n");
     let told = place.run(&["play", "site.yml", "-i", "localhost,", "-c", "local", "--output", "json"]).code(0);
     let told = told.says("\"line\":\"a-plain-line\"");
-    told.hides("a-hidden-line");
-    assert!(!place.read_state().contains("a-hidden-line"));
+    told.hides("a-hidden-line").hides("a-hidden-item");
+    let kept = place.read_state();
+    assert!(!kept.contains("a-hidden-line") && !kept.contains("a-hidden-item"));
 }
 
 #[test]
