@@ -198,6 +198,20 @@ fn a_step_in_doubt_is_left_to_the_operator() {
 }
 
 #[test]
+fn a_step_in_doubt_is_not_forgotten_with_its_host() {
+    let place = Place::new();
+    let kills = "shell: echo {{ inventory_hostname }} >> log; test -e once || { touch once; kill -9 $PPID; }";
+    place.write("site.yml", &format!("- hosts: all\n  gather_facts: false\n  serial: 1\n  tasks:\n    - {kills}\n"));
+    place.write("hosts", "[all]\na\nb\n[all:vars]\nansible_connection=local\n");
+    place.run(&["play", "site.yml", "-i", "hosts"]).code(13).says("[a] `shell`");
+    place.write("hosts", "[all]\nb\n[all:vars]\nansible_connection=local\n");
+    place.run(&["resume"]).code(13).says("[a] `shell`").says("the inventory or the playbook has it no more");
+    assert_eq!(place.read("log"), "a\nb\n");
+    place.run(&["resume", "--in-doubt", "ran"]).code(0);
+    assert_eq!(place.read("log"), "a\nb\n");
+}
+
+#[test]
 fn a_step_whose_result_cannot_be_opened_runs_again_with_its_handlers() {
     let place = Place::new();
     let text = format!(

@@ -1,7 +1,7 @@
 //! The engine's side of the journal: attempts are numbered, steps begun and ended are put on record, and what an earlier
 //! part of the run has on record is given back.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -45,6 +45,8 @@ pub struct Recorder {
     /// Results that agents hold until they are durable here: of steps under way, and of steps whose end was handed over.
     held: Mutex<HashMap<StepKey, Vec<(Link, Attempt)>>>,
     handed_over: Mutex<Vec<(Link, Attempt)>>,
+    /// Steps in doubt that only the operator could settle, and that this part has not ended.
+    unmet: Mutex<HashSet<StepKey>>,
     attempts: AtomicU64,
     /// Where a host was lost to a failure: what it did from that record on (the failed step, `always` parts behind it) is done
     /// anew by a resume.
@@ -58,6 +60,8 @@ impl Recorder {
     pub fn new(writer: Option<Writer>, earlier: Recovered, answers: Option<Answers>) -> Recorder {
         let attempts = AtomicU64::new(earlier.last_attempt);
         let lost = lost(&earlier);
+        let asks = earlier.in_doubt.values().filter(|s| s.recovery == Recovery::Ask);
+        let unmet = Mutex::new(asks.map(|s| s.key.clone()).collect());
         let secrets = earlier.decided.keys().filter(|(_, what)| what.starts_with("secret:")).count();
         Recorder {
             writer,
@@ -66,6 +70,7 @@ impl Recorder {
             begun: Mutex::default(),
             held: Mutex::default(),
             handed_over: Mutex::default(),
+            unmet,
             attempts,
             lost,
             secrets: AtomicU64::new(secrets as u64),
@@ -133,6 +138,12 @@ impl Recorder {
         self.earlier.in_doubt.get(&place.key())
     }
 
+    /// A step in doubt that this part did not come to: the inventory or the playbook has it no more.
+    pub fn unmet(&self) -> Option<&Started> {
+        let unmet = self.unmet.lock().ok()?;
+        self.earlier.in_doubt.values().find(|s| unmet.contains(&s.key))
+    }
+
     /// Whether a step runs again after an attempt that may have run, or that changed something and whose result cannot be read
     /// here: it may find nothing to do now, and its handlers must run all the same.
     pub fn counts_as_changed(&self, place: &StepPlace) -> bool {
@@ -183,6 +194,9 @@ impl Recorder {
         let mut record = FinishedRecord::new(key, attempt, &step.fingerprint, now(), answer).shown(shown);
         record.looked = looked;
         self.note(Body::Finished(Box::new(record)));
+        if let Ok(mut unmet) = self.unmet.lock() {
+            unmet.remove(&place.key());
+        }
         let held = self.held.lock().ok().and_then(|mut h| h.remove(&place.key()));
         if let (Some(held), Ok(mut over)) = (held, self.handed_over.lock()) {
             over.extend(held);

@@ -17,7 +17,7 @@ use super::stop::Stop;
 use super::store::Store;
 use crate::action::engine_side::{ActionEntry, Content, Found};
 use crate::action::module::{Failure, Recovery};
-use crate::journal::record::{Body, End as EndRecord};
+use crate::journal::record::{Body, End as EndRecord, Started};
 use crate::model::event::{End, Event};
 use crate::model::inventory::Inventory;
 use crate::model::mistake::Mistake;
@@ -47,6 +47,16 @@ pub enum Halt {
     Mistakes(Vec<Mistake>),
     #[error("{0}")]
     Refused(String),
+}
+
+/// What a resume says that has gone through without coming to a step in doubt.
+fn gone(started: &Started) -> Halt {
+    let host = started.key.place().map_or_else(|| started.host.clone(), |place| place.host);
+    Halt::InDoubt(format!(
+        "[{host}] `{}` ({}) was begun, and nobody can say whether it ran; the inventory or the playbook has it no more. Put it \
+         back, then `stx-upgrade resume`; if it is gone for good, look at the host, then `stx-upgrade resume --in-doubt ran`",
+        started.step.name, started.step.place
+    ))
 }
 
 /// Everything that the steps of a run share.
@@ -143,6 +153,9 @@ impl Run {
         let stats = self.out.stats();
         let (failed, unreachable) = (stats.iter().any(|s| s.failed > 0), stats.iter().any(|s| s.unreachable > 0));
         let changed = stats.iter().any(|s| s.changed > 0);
+        if result.is_ok() && !failed && !unreachable && self.options.in_doubt.is_none() {
+            result = self.record.unmet().map_or(Ok(()), |step| Err(gone(step)));
+        }
         let halt = result.err();
         let end = match &halt {
             Some(Halt::Journal(why)) => End::Broken(why.clone()),
