@@ -242,12 +242,12 @@ for r in "${{XDG_CACHE_HOME:-$HOME/.cache}}/stx-upgrade" "/var/tmp/stx-upgrade-$
   d="$r/{sha256}"
   if [ -h "$r" ] || ! mkdir -p "$r" 2>/dev/null || [ -h "$r" ] || [ ! -O "$r" ] || ! mkdir -p "$d" 2>/dev/null || [ ! -O "$d" ]; then why="$why; $r cannot be made or is not ours"; continue; fi
   chmod 711 "$r"; chmod 700 "$d"; p="$d/probe.$$"
-  if ! {{ printf '#!/bin/sh\n' >"$p"; }} 2>/dev/null; then why="$why; $r is full"; rm -f "$p"; rmdir "$d"; continue; fi
+  if ! {{ printf '#!/bin/sh\n' >"$p"; }} 2>/dev/null; then why="$why; $r is full"; rm -f "$p"; rmdir "$d" "$r" 2>/dev/null; continue; fi
   chmod 700 "$p"
-  if ! "$p" 2>/dev/null; then why="$why; $r is mounted noexec"; rm -f "$p"; rmdir "$d"; continue; fi
+  if ! "$p" 2>/dev/null; then why="$why; $r is mounted noexec"; rm -f "$p"; rmdir "$d" "$r" 2>/dev/null; continue; fi
   rm -f "$p"
   set -- $(df -Pk "$d" | tail -n 1)
-  if [ "$4" -lt {kilobytes} ] 2>/dev/null; then why="$why; $r has $4 kB free and {kilobytes} are needed"; rmdir "$d"; continue; fi
+  if [ "$4" -lt {kilobytes} ] 2>/dev/null; then why="$why; $r has $4 kB free and {kilobytes} are needed"; rmdir "$d" "$r" 2>/dev/null; continue; fi
   dir=$d; break
 done
 if [ -z "$dir" ]; then say "no: no directory can hold it${{why}}"; exit 0; fi
@@ -300,8 +300,11 @@ mod tests {
 
     /// Runs the script as a host would, with `body` as the program that is sent.
     fn placed(home: &Path, sha256: &str, body: &[u8]) -> String {
-        let known = Known { sha256: sha256.to_owned(), size: body.len() as u64 };
-        let script = place_script("mark: ", &known);
+        placed_as(home, &Known { sha256: sha256.to_owned(), size: body.len() as u64 }, body)
+    }
+
+    fn placed_as(home: &Path, known: &Known, body: &[u8]) -> String {
+        let script = place_script("mark: ", known);
         let mut gz = GzEncoder::new(Vec::new(), Compression::fast());
         gz.write_all(body).unwrap();
         let packed = gz.finish().unwrap();
@@ -314,8 +317,8 @@ mod tests {
             .spawn()
             .unwrap();
         let mut stdin = child.stdin.take().unwrap();
-        stdin.write_all(format!("{}\n", packed.len()).as_bytes()).unwrap();
-        stdin.write_all(&packed).unwrap();
+        // It may have ended already, with a word that says why.
+        let _ = stdin.write_all(format!("{}\n", packed.len()).as_bytes()).and_then(|()| stdin.write_all(&packed));
         drop(stdin);
         String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
     }
@@ -340,5 +343,13 @@ mod tests {
         assert_eq!(placed(home.path(), &sha256, body), "mark: send gzip\nmark: done\n");
         assert_eq!(std::fs::read(root.join(&sha256).join("stx-upgrade")).unwrap(), body);
         assert!(!older.exists() && root.join("run").exists());
+    }
+
+    #[test]
+    fn nothing_is_left_where_it_cannot_be() {
+        let home = tempfile::tempdir().unwrap();
+        let said = placed_as(home.path(), &Known { sha256: "a".repeat(64), size: 1 << 60 }, b"");
+        assert!(said.starts_with("mark: no: no directory can hold it; "), "{said}");
+        assert!(!home.path().join(".cache/stx-upgrade").exists());
     }
 }
