@@ -317,6 +317,16 @@ fn settings_come_from_the_file_and_the_environment() {
         .says("settings that have no effect here: fact_caching (there are memory and jsonfile)");
 }
 
+/// A playbook that is named without a folder lies in this one.
+#[test]
+fn the_folder_of_a_playbook_is_a_whole_path() {
+    let place = Place::new();
+    place.write("hosts", "one ansible_connection=local\n");
+    place.write("site.yml", "- hosts: one\n  gather_facts: false\n  tasks:\n    - debug: msg=[{{ playbook_dir }}]\n");
+    let folder = fs::canonicalize(place.dir.path()).unwrap();
+    place.run(&["play", "site.yml", "-i", "hosts"]).code(0).says(&format!("\"msg\": \"[{}]\"", folder.display()));
+}
+
 #[test]
 fn names_and_environments_may_be_templates() {
     let place = Place::new();

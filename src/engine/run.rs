@@ -400,7 +400,8 @@ impl Run {
 
     /// A path as seen from the root; one of the built-in set stays as it is.
     pub fn absolute(&self, path: &Path) -> PathBuf {
-        if path.exists() { self.cwd.join(path).components().collect() } else { path.to_owned() }
+        // Of a playbook that is named without a folder it is the empty path.
+        if path.as_os_str().is_empty() || path.exists() { self.cwd.join(path).components().collect() } else { path.to_owned() }
     }
 
     /// Finds a file of a role or play.
