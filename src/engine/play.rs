@@ -422,7 +422,9 @@ impl PlayState {
         }
         let too_many = self.too_many_failed(run, task, hosts);
         if fatal || too_many {
-            self.fail_all();
+            let failed = ended.iter().filter(|(_, end)| end.failed()).map(|(host, _)| host);
+            let failed: Vec<&String> = if once { hosts.iter().collect() } else { failed.collect() };
+            self.fail_all(&failed);
             // What is left are `always` parts.
             return Ok(self.with(|s| s.values().all(|h| h.cursor.is_done() || h.ended || h.unreachable)));
         }
@@ -475,7 +477,8 @@ impl PlayState {
         match caught {
             Some(Caught::Rescued) => {
                 run.out.count(host, Count::Rescued);
-                false
+                // The others go to their rescue with it.
+                self.is_fatal(run, task, host)
             }
             _ => {
                 run.out.count(host, Count::Failed);
@@ -512,12 +515,13 @@ impl PlayState {
         })
     }
 
-    /// Takes every host out that is still in.
-    fn fail_all(&self) {
+    /// Fails every host that is still in, but for those that have failed just now: it is rescued where it can be.
+    fn fail_all(&self, but: &[&String]) {
         self.with(|s| {
-            for host in s.values_mut().filter(|h| !h.failed && !h.unreachable && !h.ended) {
-                host.cursor.fail();
-                host.failed = true;
+            for (name, host) in s.iter_mut().filter(|(_, h)| !h.failed && !h.unreachable && !h.ended) {
+                if !but.contains(&name) && host.cursor.fail() == Caught::Lost {
+                    host.failed = true;
+                }
             }
         });
     }

@@ -372,7 +372,8 @@ impl Run {
     pub fn forces_handlers(self: &Arc<Run>, play: &Arc<PlayState>) -> bool {
         let written = play.plan.play.force_handlers.as_ref();
         let forced = written.and_then(|w| self.templar.render(&w.value, &self.play_scope(&play.plan)).ok());
-        self.options.force_handlers || forced.is_some_and(|v| crate::action::args::truth(&v).unwrap_or(false))
+        // What the play says goes before the command line.
+        forced.and_then(|v| crate::action::args::truth(&v)).unwrap_or(self.options.force_handlers)
     }
 
     /// A host that had failed takes part again (`clear_host_errors`).
@@ -401,7 +402,11 @@ impl Run {
     /// A path as seen from the root; one of the built-in set stays as it is.
     pub fn absolute(&self, path: &Path) -> PathBuf {
         // Of a playbook that is named without a folder it is the empty path.
-        if path.as_os_str().is_empty() || path.exists() { self.cwd.join(path).components().collect() } else { path.to_owned() }
+        if path.as_os_str().is_empty() || path.exists() {
+            self.cwd.join(path).components().collect()
+        } else {
+            path.to_owned()
+        }
     }
 
     /// Finds a file of a role or play.
