@@ -91,9 +91,18 @@ manager!(
     Some(Manager::Apt)
 );
 manager!(
-    /// The modules `dnf` and `yum`.
+    /// The modules `dnf`, `dnf5` and `yum`: where dnf 5 is, it is called `dnf`.
     Dnf,
-    &["dnf", "ansible.builtin.dnf", "ansible.legacy.dnf", "yum", "ansible.builtin.yum", "ansible.legacy.yum"],
+    &[
+        "dnf",
+        "ansible.builtin.dnf",
+        "ansible.legacy.dnf",
+        "dnf5",
+        "ansible.builtin.dnf5",
+        "yum",
+        "ansible.builtin.yum",
+        "ansible.legacy.yum",
+    ],
     "Installs, updates or removes RPM packages with `dnf`, or `yum` where that is all there is.",
     "- dnf:\n    name: httpd\n    state: latest\n",
     None
