@@ -1,9 +1,12 @@
 //! Plays of one situation each, run by `ansible-playbook` once and by this program every time: the same banners, results, recap,
 //! registered values and exit code. A play is a file or a folder of `tests/differential/plays`; what Ansible answered lies
-//! beside it as `NAME.answer`.
+//! beside it as `NAME.answer`; some plays are made by chance (`differential/random.rs`).
 //!
 //! `make differential` records the answers anew, with the ansible-core that `tools/oracle` installs. A play's first line may hold
 //! more words for the command line: `# args: --tags x`.
+
+#[path = "differential/random.rs"]
+mod random;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,6 +18,8 @@ struct Play {
     /// The folder that it is copied from; none for a single file.
     folder: Option<PathBuf>,
     file: PathBuf,
+    /// The files of one that is made by chance.
+    made: Vec<(String, String)>,
 }
 
 fn root() -> PathBuf {
@@ -27,10 +32,13 @@ fn plays() -> Vec<Play> {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
         if path.is_dir() {
-            plays.push(Play { name, file: path.join("site.yml"), folder: Some(path) });
+            plays.push(Play { name, file: path.join("site.yml"), folder: Some(path), made: Vec::new() });
         } else if path.extension().is_some_and(|e| e == "yml") {
-            plays.push(Play { name, file: path, folder: None });
+            plays.push(Play { name, file: path, folder: None, made: Vec::new() });
         }
+    }
+    for (name, made) in random::plays() {
+        plays.push(Play { name: name.to_owned(), folder: None, file: PathBuf::new(), made });
     }
     plays.sort_by(|a, b| a.name.cmp(&b.name));
     plays
@@ -51,15 +59,22 @@ fn run(program: &Path, play: &Play) -> String {
     let here = dir.path().join("play");
     match &play.folder {
         Some(folder) => copy(folder, &here),
-        None => {
+        None if play.made.is_empty() => {
             fs::create_dir(&here).unwrap();
             fs::copy(&play.file, here.join("site.yml")).unwrap();
+        }
+        None => {
+            for (name, text) in &play.made {
+                let file = here.join(name);
+                fs::create_dir_all(file.parent().unwrap()).unwrap();
+                fs::write(file, text).unwrap();
+            }
         }
     }
     if !here.join("hosts").exists() {
         fs::copy(root().join("hosts"), here.join("hosts")).unwrap();
     }
-    let text = fs::read_to_string(&play.file).unwrap();
+    let text = fs::read_to_string(here.join("site.yml")).unwrap();
     let more = text.lines().next().and_then(|l| l.strip_prefix("# args: ")).unwrap_or_default().to_owned();
     let output = Command::new(program)
         .args(["site.yml", "-i", "hosts"])

@@ -109,7 +109,10 @@ fn subscript(part: &str) -> (&str, Option<Slice>) {
     }
     let Some((name, rest)) = part.split_once('[') else { return none };
     let Some(inner) = rest.strip_suffix(']') else { return none };
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
     let parsed = match inner.split_once([':', '-']).filter(|(a, _)| !a.is_empty()) {
+        // The ends of a range are counted from the start: with others it is a wildcard.
+        Some((a, b)) if !digits(a) || !digits(b) => None,
         Some((a, b)) => a.parse().ok().and_then(|a| match b {
             "" => Some((a, Some(None))),
             b => b.parse().ok().map(|b| (a, Some(Some(b)))),
@@ -132,8 +135,9 @@ fn named(name: &str, inventory: &Inventory) -> Result<Vec<String>, BadPattern> {
         let regex = Regex::new(&format!("^(?:{regex})")).map_err(|e| bad(e.to_string()))?;
         Box::new(move |text| regex.is_match(text).unwrap_or(false))
     } else if name.contains(['*', '?', '[']) {
-        let regex = Regex::new(&glob(name)).map_err(|e| bad(e.to_string()))?;
-        Box::new(move |text| regex.is_match(text).unwrap_or(false))
+        // A wildcard that means nothing, as a range that runs backwards, matches nothing.
+        let regex = Regex::new(&glob(name)).ok();
+        Box::new(move |text| regex.as_ref().is_some_and(|r| r.is_match(text).unwrap_or(false)))
     } else {
         Box::new(move |text| text == name)
     };

@@ -36,7 +36,8 @@ impl Action for Debug {
         let Some(var) = args.var else {
             let msg = args.msg.unwrap_or_else(|| "Hello world!".into());
             return Ok(match msg {
-                Value::Str(text) => Outcome::ok().msg(text.as_ref()),
+                Value::Str(text) if !text.is_empty() => Outcome::ok().msg(text.as_ref()),
+                // An outcome's own message that is empty is none.
                 other => Outcome::ok().with("msg", other),
             });
         };
