@@ -151,7 +151,11 @@ fn after_controller_0_an_abort_says_what_it_costs() {
     let before = lab.changes();
     let out = abort(&lab);
     assert_eq!(out.status.code(), Some(2), "{}", text(&out));
-    assert!(text(&out).contains("a total outage of hours"), "{}", text(&out));
+    let told = text(&out);
+    assert!(
+        told.contains("a total outage of hours") && told.contains("5         `system upgrade-abort-complete`"),
+        "{told}"
+    );
     assert_eq!(lab.changes(), before, "nothing was changed");
     assert!(lab.lab(&["fault", "clear", "all"]).status.success());
     let out = lab.upgrade(&["resume"]).output().unwrap();
