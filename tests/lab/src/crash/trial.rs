@@ -258,6 +258,12 @@ impl<'a> Trial<'a> {
                 let flags = nix::mount::MsFlags::MS_REMOUNT;
                 let _ = nix::mount::mount(None::<&str>, &at, None::<&str>, flags, None::<&str>);
             }
+            Kind::SshdRefuses => {
+                // Before its two seconds are over: resumes are fast.
+                for host in &self.bed.hosts {
+                    self.bed.on(host, "systemctl start sshd");
+                }
+            }
             Kind::HostDiskFull => {
                 for host in &self.bed.hosts {
                     self.bed.on(host, "rm -f /srv/.filler");
