@@ -90,6 +90,12 @@ impl Cursor {
         }
     }
 
+    /// What is next, and where that is.
+    pub fn peek_at(&mut self) -> (Vec<u32>, Next) {
+        let next = self.peek();
+        (self.position(), next)
+    }
+
     fn enter(&mut self, block: Arc<BlockPlan>, part: Part, failing: bool) {
         let nodes = match part {
             Part::Rescue => &block.rescue,

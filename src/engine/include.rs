@@ -9,6 +9,7 @@ use super::step::Ended;
 use crate::model::event::{Event, Item};
 use crate::model::outcome::{Consequence, Include};
 use crate::model::value::Value;
+use crate::parse::tasks::Entries;
 use crate::plan::compile::Inherit;
 use crate::plan::identity::{Siblings, short_digest};
 use crate::plan::roles::{Brought, RoleOptions};
@@ -91,7 +92,8 @@ fn plan(run: &Arc<Run>, play: &Arc<PlayState>, task: &Arc<TaskPlan>, include: &I
         }
         _ => {
             let path = std::path::Path::new(&include.target);
-            run.compiler.task_file(path, &inherit, &mut brought, &mut mistakes)
+            let kind = if task.handler { Entries::OfHandler } else { Entries::Tasks };
+            run.compiler.task_file(path, kind, &inherit, &mut brought, &mut mistakes)
         }
     };
     mistakes.retain(|m| !m.warning);

@@ -553,8 +553,11 @@ fn started(run: &Run, task: &TaskPlan, name: &str, number: u32, check: bool) {
 
 /// `ansible_failed_task`: a task as it was written, with its name rendered.
 fn described(task: &TaskPlan, name: &str) -> Dict {
-    let args: Dict =
+    let mut args: Dict =
         task.task.action.args.iter().map(|a| (a.name.value.as_str().into(), a.value.value.clone())).collect();
+    if let Some(text) = &task.task.action.free_form {
+        args.insert("_raw_params".into(), text.value.clone());
+    }
     let words = |tags: &[String]| tags.iter().map(String::as_str).collect::<Value>();
     crate::dict! {
         "name" => name,

@@ -21,6 +21,8 @@ use crate::model::source::{Source, Spanned};
 pub enum Entries {
     Tasks,
     Handlers,
+    /// What a handler includes when it runs: it may be blocks again.
+    OfHandler,
 }
 
 /// Keywords of handlers alone.
@@ -171,7 +173,7 @@ fn block(cx: &mut Context, node: &Node) -> Block {
 }
 
 fn task(cx: &mut Context, node: &Node, kind: Entries) -> Option<Task> {
-    let keywords: &[&[&str]] = if kind == Entries::Handlers { &[COMMON, TASK, HANDLER] } else { &[COMMON, TASK] };
+    let keywords: &[&[&str]] = if kind == Entries::Tasks { &[COMMON, TASK] } else { &[COMMON, TASK, HANDLER] };
     let pairs = cx.pairs(node, "a task");
     let mut candidates = Vec::new();
     let mut args = None;

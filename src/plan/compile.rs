@@ -340,13 +340,15 @@ impl Compiler {
             mistakes.push(missing_tasks(&file.span, &name, &inner));
             return Vec::new();
         };
-        self.task_file(&path, &inner, brought, mistakes)
+        let kind = if inner.handler { Entries::Handlers } else { Entries::Tasks };
+        self.task_file(&path, kind, &inner, brought, mistakes)
     }
 
     /// The tasks of a file, for `import_tasks` now or `include_tasks` at run time.
     pub fn task_file(
         &self,
         path: &Path,
+        kind: Entries,
         inherit: &Inherit,
         brought: &mut Brought,
         mistakes: &mut Vec<Mistake>,
@@ -361,7 +363,6 @@ impl Compiler {
             mistakes.push(Mistake::plain(format!("{} imports itself without end", path.display())));
             return Vec::new();
         }
-        let kind = if inherit.handler { Entries::Handlers } else { Entries::Tasks };
         let file = parse::tasks::load_file(&*self.files, path, kind, &self.modules, &self.vault, mistakes);
         self.tasks(file.map(|f| f.entries).unwrap_or_default(), &inner, brought, mistakes)
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::PlayState;
+use crate::engine::cursor::Next;
 use crate::engine::run::{Halt, Run};
 use crate::engine::scope::TaskScope;
 use crate::model::value::Value;
@@ -88,7 +89,28 @@ impl PlayState {
                 }
                 due
             });
-            if !due.is_empty() && Box::pin(self.round(run, &handler, &due)).await? {
+            if !due.is_empty() && (Box::pin(self.round(run, &handler, &due)).await? || self.included(run, &due).await?)
+            {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Runs what a handler has included, before the next handler. True if the play is over for all.
+    async fn included(self: &Arc<Self>, run: &Arc<Run>, hosts: &[String]) -> Result<bool, Halt> {
+        loop {
+            let nexts: Vec<(Vec<u32>, Arc<TaskPlan>, String)> = self.with(|s| {
+                let at = |host: &String| match s.get_mut(host).filter(|h| !h.unreachable && !h.ended)?.cursor.peek_at()
+                {
+                    (position, Next::Task(task)) if task.handler => Some((position, task, host.clone())),
+                    _ => None,
+                };
+                hosts.iter().filter_map(at).collect()
+            });
+            let Some((position, task, _)) = nexts.iter().min_by(|a, b| a.0.cmp(&b.0)) else { return Ok(false) };
+            let same = nexts.iter().filter(|(p, t, _)| p == position && t.id == task.id);
+            let hosts: Vec<String> = same.map(|(_, _, host)| host.clone()).collect();
+            if Box::pin(self.round(run, task, &hosts)).await? {
                 return Ok(true);
             }
         }
