@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::file_args::describe_or_absent;
+use super::file_args::describe;
 use super::file_content::{make_parents, read_existing};
 use super::{accounts, paths, python_regex, web_args};
 use crate::action::host::{Act, FileKind, HostError};
@@ -113,7 +113,7 @@ impl Module for AuthorizedKey {
             }
         }
         // What a path is told to be hides what was asked for, as in Ansible.
-        Ok(if args.path.is_some() { describe_or_absent(host.as_look(), &path, outcome)? } else { outcome })
+        Ok(if args.path.is_some() { describe(host.as_look(), &path, outcome)? } else { outcome })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::file_args::{Mode, describe_or_absent};
+use super::file_args::{Mode, describe};
 use super::file_content::read_existing;
 use super::web_args;
 use crate::action::args::plain_name;
@@ -142,7 +142,7 @@ impl Module for Deb822Repository {
                 }
             }
             outcome = outcome.with("repo", None::<&str>).with("key_filename", key_file("gpg").display().to_string());
-            return Ok(describe_or_absent(host.as_look(), &dest, outcome)?);
+            return Ok(describe(host.as_look(), &dest, outcome)?);
         }
         let mut fields = args.fields.given();
         fields.push(("name", args.name.clone()));
@@ -169,7 +169,7 @@ impl Module for Deb822Repository {
         let repo: String = fields.iter().map(|(name, value)| line(name, value)).collect();
         outcome.changed |= put(host, &dest, repo.as_bytes(), &args.mode)?;
         outcome = outcome.with("repo", repo).with("key_filename", key_path.map(|p| p.display().to_string()));
-        Ok(describe_or_absent(host.as_look(), &dest, outcome)?)
+        Ok(describe(host.as_look(), &dest, outcome)?)
     }
 }
 

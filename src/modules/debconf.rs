@@ -55,7 +55,7 @@ impl Module for Debconf {
     fn run(args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {
         let before = answers(host, &args.name)?;
         let (Some(question), Some(vtype), Some(value)) = (&args.question, args.vtype, &args.value) else {
-            return Ok(Outcome::ok().with("current", Value::dict(before)));
+            return Ok(Outcome::ok().with("msg", "").with("current", Value::dict(before)));
         };
         let there = before.get(question.as_str()).map(Value::to_string);
         let (text, same) = match value {
@@ -97,7 +97,7 @@ impl Module for Debconf {
             }
         };
         if same {
-            return Ok(Outcome::ok().with("current", Value::dict(before)));
+            return Ok(Outcome::ok().with("msg", "").with("current", Value::dict(before)));
         }
         let line = format!("{} {question} {} {text}\n", args.name, vtype.word());
         let words = ["debconf-set-selections"].into_iter().chain(args.unseen.then_some("-u"));
@@ -106,10 +106,16 @@ impl Module for Debconf {
         let one = |answer: &str| Value::dict(crate::dict! {question.as_str() => answer});
         let mut change = BeforeAfter::default();
         change.note(question, there.as_deref().unwrap_or_default(), text.as_str());
+        // Of a question that is new, all that was there before is told.
+        let previous = there.as_deref().map(one).unwrap_or_else(|| {
+            let mut all = before;
+            all.insert(question.as_str().into(), "".into());
+            Value::dict(all)
+        });
         let outcome = Outcome::changed(true)
-            .msg(output.text())
+            .with("msg", output.text())
             .with("current", one(&text))
-            .with("previous", one(there.as_deref().unwrap_or_default()))
+            .with("previous", previous)
             .diff(change.whole(""));
         let mask = Mask::default();
         if vtype == Kind::Password {

@@ -362,14 +362,6 @@ pub fn describe(host: &mut dyn Look, path: &Path, mut outcome: Outcome) -> Resul
     Ok(outcome)
 }
 
-/// The same; where nothing stands, the state says so.
-pub fn describe_or_absent(host: &mut dyn Look, path: &Path, outcome: Outcome) -> Result<Outcome, HostError> {
-    match host.stat(path, true)? {
-        Some(_) => describe(host, path, outcome),
-        None => Ok(outcome.with("state", "absent")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

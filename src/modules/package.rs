@@ -1,4 +1,4 @@
-//! `package`, `apt`, `dnf` and `yum`: packages by the host's own manager. A check run takes the manager's own word for
+//! `package`, `apt`, `dnf`, `dnf5` and `yum`: packages by the host's own manager. A check run takes the manager's own word for
 //! what is installed; after packages would have changed, the fact `packages/changed` is supposed.
 
 use super::command::output_values;
@@ -99,6 +99,7 @@ manager!(
         "ansible.legacy.dnf",
         "dnf5",
         "ansible.builtin.dnf5",
+        "ansible.legacy.dnf5",
         "yum",
         "ansible.builtin.yum",
         "ansible.legacy.yum",
