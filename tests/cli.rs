@@ -317,6 +317,21 @@ fn settings_come_from_the_file_and_the_environment() {
         .says("settings that have no effect here: fact_caching (there are memory and jsonfile)");
 }
 
+/// `log_path`: what is shown is in the file too, without colours and secrets.
+#[test]
+fn a_log_is_kept_where_the_settings_say_so() {
+    let place = Place::new();
+    place.write("ansible.cfg", "[defaults]\nlog_path = runs.log\nforce_color = true\n");
+    place.write("site.yml", "- hosts: localhost\n  gather_facts: false\n  vars: {password: hush-1234}\n  tasks:\n    - debug: msg={{ password }}\n    - fail: msg=over\n");
+    place.run(&["play", "site.yml"]).code(2);
+    let log = fs::read_to_string(place.dir.path().join("runs.log")).unwrap();
+    assert!(log.lines().any(|l| l.contains(" n=ansible INFO| TASK [debug] ***")), "{log}");
+    assert!(log.lines().any(|l| l.contains(" n=ansible ERROR| fatal: [localhost]: FAILED!")), "{log}");
+    assert!(log.contains("********") && !log.contains("hush-1234") && !log.contains('\u{1b}'), "{log}");
+    place.write("ansible.cfg", "[defaults]\nlog_path = nowhere/runs.log\n");
+    place.run(&["play", "site.yml"]).code(1).says("nowhere/runs.log, which `log_path` names");
+}
+
 /// A playbook that is named without a folder lies in this one.
 #[test]
 fn the_folder_of_a_playbook_is_a_whole_path() {

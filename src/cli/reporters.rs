@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 
 use super::args::Output;
 use super::settings::Settings;
@@ -12,6 +12,7 @@ use crate::report::Reporter;
 use crate::report::json::Json;
 use crate::report::junit::{Junit, Wishes};
 use crate::report::lines::Options;
+use crate::report::log_file::LogFile;
 use crate::report::plain::Plain;
 use crate::report::result::Form;
 use crate::report::style;
@@ -58,6 +59,13 @@ pub fn choose(output: &Output, settings: &Settings, ansible: bool, mask: &Mask) 
         } else {
             chosen.reporters.push(Box::new(Plain::standard(options(output, settings, ansible, mask))));
         }
+    }
+    if let Some(path) = settings.path("log_path") {
+        let log =
+            LogFile::open(&path).with_context(|| format!("opening {}, which `log_path` names", path.display()))?;
+        let aside = log.again().with_context(|| format!("opening {}", path.display()))?;
+        let options = Options { color: false, ..options(output, settings, ansible, mask) };
+        chosen.reporters.push(Box::new(Plain::new(options, log, aside)));
     }
     Ok(chosen)
 }

@@ -88,6 +88,7 @@ const KNOWN: &[Known] = known! {
     "show_custom_stats" ["ANSIBLE_SHOW_CUSTOM_STATS"] ["defaults"."show_custom_stats"] "set_stats at the end"
     "show_task_path_on_failure" ["ANSIBLE_SHOW_TASK_PATH_ON_FAILURE"] ["defaults"."show_task_path_on_failure"] "where a failed task stands"
     "check_mode_markers" ["ANSIBLE_CHECK_MODE_MARKERS"] ["defaults"."check_mode_markers"] "banners say CHECK MODE"
+    "log_path" ["ANSIBLE_LOG_PATH"] ["defaults"."log_path"] "a file that all lines are added to, each with its time"
     "callback_result_format" ["ANSIBLE_CALLBACK_RESULT_FORMAT"] ["defaults"."callback_result_format"] "json"
     "callback_format_pretty" ["ANSIBLE_CALLBACK_FORMAT_PRETTY"] ["defaults"."callback_format_pretty"] "results over several lines"
     "stdout_callback" ["ANSIBLE_STDOUT_CALLBACK"] ["defaults"."stdout_callback"] "default"

@@ -209,6 +209,14 @@ fn gather(
             }
         }
     }
+    // A variable may name the package manager.
+    let open = |args: &Dict| args.get("use").is_none_or(|word| word.as_str() == Some("auto"));
+    if local_name(module) == "package"
+        && open(&args)
+        && let Some(manager) = crate::vars::template::Scope::get(scope, "ansible_package_use")
+    {
+        args.insert("use".into(), render(step, &manager, scope)?);
+    }
     Ok(args)
 }
 

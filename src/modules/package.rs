@@ -118,12 +118,16 @@ enum Manager {
 
 impl Manager {
     fn of(word: &str, host: &mut dyn Act) -> Result<Manager, Failure> {
-        match word {
+        match word.rsplit('.').next().unwrap_or_default() {
             "auto" => {}
             "apt" => return Ok(Manager::Apt),
             "dnf" | "dnf4" | "dnf5" => return Ok(Manager::Dnf),
             "yum" => return Ok(Manager::Yum),
-            other => return Err(Failure::new(format!("`use`: `{other}` is not known; apt, dnf and yum are"))),
+            // Ansible's words: scripts look for them.
+            _ => {
+                let said = "Could not find a matching action for the";
+                return Err(Failure::new(format!("{said} \"{word}\" package manager: apt, dnf and yum are known")));
+            }
         }
         for (path, manager) in
             [("/usr/bin/dnf", Manager::Dnf), ("/usr/bin/yum", Manager::Yum), ("/usr/bin/apt-get", Manager::Apt)]

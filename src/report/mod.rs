@@ -10,6 +10,7 @@ pub mod json;
 pub mod junit;
 pub mod lines;
 pub mod live;
+pub mod log_file;
 pub mod mistake;
 pub mod overview;
 pub mod plain;
