@@ -2,10 +2,14 @@
 //! what is installed; after packages would have changed, the fact `packages/changed` is supposed.
 
 use super::command::output_values;
+use super::web_args::WebArgs;
+use crate::action::args::Arguments;
 use crate::action::command::{Command, Output};
 use crate::action::host::{Act, Effect, HostError};
 use crate::action::module::{Failure, Module};
+use crate::http;
 use crate::model::outcome::Outcome;
+use crate::model::value::Dict;
 use crate::{arguments, choices};
 
 choices! {
@@ -16,6 +20,17 @@ choices! {
         Latest = "latest",
         Absent = "absent",
         Removed = "removed",
+    }
+}
+
+choices! {
+    /// How much is brought up to date.
+    pub enum Upgrade {
+        No = "no",
+        Yes = "yes",
+        Safe = "safe",
+        Full = "full",
+        Dist = "dist",
     }
 }
 
@@ -40,6 +55,46 @@ arguments! {
         allow_unauthenticated ["allow-unauthenticated"]: bool = false,
         /// Leave signatures unchecked; for `dnf`.
         disable_gpg_check []: bool = false,
+        /// A package's file, on the host or at an address, to install; for `apt`.
+        deb []: Option<String>,
+        /// Bring all packages up to date: `yes` and `safe` without removing any, `full` and `dist` with that; for `apt`.
+        upgrade []: Upgrade = Upgrade::No,
+        /// The release to take packages from; for `apt`.
+        default_release ["default-release"]: Option<String>,
+        /// Install nothing new, only bring what is there up to date; for `apt`.
+        only_upgrade []: bool = false,
+        /// What `dpkg` does about files of settings, between commas; for `apt`.
+        dpkg_options []: String = "force-confdef,force-confold",
+        /// Take older versions too; for `apt`.
+        allow_downgrade ["allow-downgrade", "allow_downgrades", "allow-downgrades"]: bool = false,
+        /// Change packages too that are held; for `apt`.
+        allow_change_held_packages []: bool = false,
+        /// Do nothing that would remove a package; for `apt`.
+        fail_on_autoremove []: bool = false,
+        /// Remove files of packages that cannot be had any more; for `apt`.
+        autoclean []: bool = false,
+        /// Remove all files of packages that were fetched; for `apt`.
+        clean []: bool = false,
+        /// Seconds to wait for another program that works on packages; for `apt`.
+        lock_timeout []: u64 = 60u64,
+        /// `apt-get` is used in any case; for `apt`.
+        force_apt_get []: bool = false,
+        /// Packages to leave as they are; for `dnf`.
+        exclude []: Vec<String> = Vec::new(),
+        /// Only updates that mend something about security; for `dnf`.
+        security []: bool = false,
+        /// Only updates that mend a mistake; for `dnf`.
+        bugfix []: bool = false,
+        /// Leave out packages that cannot be installed; for `dnf`.
+        skip_broken []: bool = false,
+        /// Remove other packages where that is needed; for `dnf`.
+        allowerasing []: bool = false,
+        /// Take another version where the best cannot be had; for `dnf`.
+        nobest []: bool = false,
+        /// Packages that others only recommend; for `dnf`.
+        install_weak_deps []: bool = true,
+        /// The release to take packages from; for `dnf`.
+        releasever []: Option<String>,
         /// Repositories to take too, for `dnf`.
         enablerepo []: Vec<String> = Vec::new(),
         /// Repositories to leave, for `dnf`.
@@ -151,12 +206,18 @@ impl Manager {
     fn command(self, args: &Args, words: &[&str]) -> Command {
         let mut argv = vec![self.program().to_owned(), "-y".into()];
         if self == Manager::Apt {
-            argv.extend(
-                ["-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"].map(String::from),
-            );
-            if args.allow_unauthenticated {
-                argv.push("--allow-unauthenticated".into());
-            }
+            let options = args.dpkg_options.split(',').map(str::trim).filter(|o| !o.is_empty());
+            argv.extend(options.flat_map(|o| ["-o".to_owned(), format!("Dpkg::Options::=--{o}")]));
+            argv.extend(["-o".to_owned(), format!("DPkg::Lock::Timeout={}", args.lock_timeout)]);
+            argv.extend(args.default_release.iter().flat_map(|r| ["-t".to_owned(), r.clone()]));
+            let flags = [
+                (args.allow_unauthenticated, "--allow-unauthenticated"),
+                (args.only_upgrade, "--only-upgrade"),
+                (args.allow_downgrade, "--allow-downgrades"),
+                (args.allow_change_held_packages, "--allow-change-held-packages"),
+                (args.fail_on_autoremove, "--no-remove"),
+            ];
+            argv.extend(flags.iter().filter(|(set, _)| *set).map(|(_, flag)| (*flag).to_owned()));
             match args.install_recommends {
                 Some(true) => argv.extend(["-o", "APT::Install-Recommends=yes"].map(String::from)),
                 Some(false) => argv.extend(["-o", "APT::Install-Recommends=no"].map(String::from)),
@@ -166,6 +227,17 @@ impl Manager {
             argv.extend((args.disable_gpg_check || args.allow_unauthenticated).then(|| "--nogpgcheck".to_owned()));
             argv.extend(args.enablerepo.iter().map(|r| format!("--enablerepo={r}")));
             argv.extend(args.disablerepo.iter().map(|r| format!("--disablerepo={r}")));
+            argv.extend(args.exclude.iter().map(|p| format!("--exclude={p}")));
+            argv.extend(args.releasever.iter().map(|r| format!("--releasever={r}")));
+            let flags = [
+                (args.security, "--security"),
+                (args.bugfix, "--bugfix"),
+                (args.skip_broken, "--skip-broken"),
+                (args.allowerasing, "--allowerasing"),
+                (args.nobest, "--nobest"),
+                (!args.install_weak_deps, "--setopt=install_weak_deps=False"),
+            ];
+            argv.extend(flags.iter().filter(|(set, _)| *set).map(|(_, flag)| (*flag).to_owned()));
         }
         argv.extend(words.iter().map(|w| (*w).to_owned()));
         Command::new(argv).env("DEBIAN_FRONTEND", "noninteractive").env("LC_ALL", "C.UTF-8")
@@ -209,7 +281,82 @@ fn failed(command: &Command, output: &Output) -> Failure {
     Failure::Failed(Box::new(output_values(Outcome::failed(msg), output.rc, output.text(), output.error_text())))
 }
 
+/// An argument that is another manager's.
+fn foreign(args: &Args, manager: Manager) -> Option<&'static str> {
+    let apt = [
+        (args.deb.is_some(), "deb"),
+        (args.upgrade != Upgrade::No, "upgrade"),
+        (args.default_release.is_some(), "default_release"),
+        (args.only_upgrade, "only_upgrade"),
+        (args.dpkg_options != "force-confdef,force-confold", "dpkg_options"),
+        (args.allow_change_held_packages, "allow_change_held_packages"),
+        (args.fail_on_autoremove, "fail_on_autoremove"),
+        (args.autoclean, "autoclean"),
+        (args.clean, "clean"),
+        (args.force_apt_get, "force_apt_get"),
+        (args.purge, "purge"),
+        (args.install_recommends.is_some(), "install_recommends"),
+    ];
+    let dnf = [
+        (!args.exclude.is_empty(), "exclude"),
+        (args.security, "security"),
+        (args.bugfix, "bugfix"),
+        (args.skip_broken, "skip_broken"),
+        (args.allowerasing, "allowerasing"),
+        (args.nobest, "nobest"),
+        (!args.install_weak_deps, "install_weak_deps"),
+        (args.releasever.is_some(), "releasever"),
+        (!args.enablerepo.is_empty(), "enablerepo"),
+        (!args.disablerepo.is_empty(), "disablerepo"),
+        (args.disable_gpg_check, "disable_gpg_check"),
+    ];
+    let others: &[(bool, &'static str)] = if manager == Manager::Apt { &dnf } else { &apt };
+    others.iter().find(|(set, _)| *set).map(|(_, name)| *name)
+}
+
+/// Whether `apt-get` would do anything.
+fn simulated(args: &Args, words: &[&str], host: &mut dyn Act) -> Result<bool, Failure> {
+    let command = Manager::Apt.command(args, &[&["-s"], words].concat());
+    let output = host.query(&command)?;
+    match output.success() {
+        true => Ok(output.text().lines().any(|l| l.starts_with("Inst ") || l.starts_with("Remv "))),
+        false => Err(failed(&command, &output)),
+    }
+}
+
+/// The file of a package to install: `None` where that very version is installed.
+fn file_to_install(args: &Args, host: &mut dyn Act) -> Result<Option<String>, Failure> {
+    let Some(deb) = &args.deb else { return Ok(None) };
+    let mut path = deb.clone();
+    if deb.contains("://") {
+        let web = WebArgs::from_dict(&Dict::new()).map_err(|_| Failure::new("deb"))?;
+        let request = web.request(deb, 30, host)?;
+        let mut answer = match http::send(&request) {
+            Ok(answer) if answer.status == 200 => answer,
+            Ok(answer) => return Err(Failure::new(format!("{deb}: HTTP {}: {}", answer.status, answer.reason))),
+            Err(e) => return Err(Failure::new(format!("{deb}: {e}"))),
+        };
+        // The agent's own folder, where a check run may write too.
+        let file = host.scratch()?.join(format!("{}.deb", super::file_content::random_name(8)));
+        let failed = |e: std::io::Error| Failure::new(format!("fetching {deb}: {e}"));
+        std::io::copy(&mut answer.body, &mut std::fs::File::create_new(&file).map_err(failed)?).map_err(failed)?;
+        path = file.display().to_string();
+    }
+    let query = Command::new(["dpkg-deb", "-f", &path, "Package", "Version"]);
+    let output = host.query(&query)?;
+    if !output.success() {
+        return Err(failed(&query, &output));
+    }
+    let text = output.text();
+    let field = |name: &str| text.lines().find_map(|l| l.strip_prefix(name)).map(str::trim).unwrap_or_default();
+    let there = Manager::Apt.installed(host, &format!("{}={}", field("Package:"), field("Version:")))?;
+    Ok((!there).then_some(path))
+}
+
 fn run(args: &Args, manager: Manager, host: &mut dyn Act) -> Result<Outcome, Failure> {
+    if let Some(name) = foreign(args, manager) {
+        return Err(Failure::new(format!("`{name}` means nothing to {}, which this host has", manager.program())));
+    }
     let supposed = [Effect::Suppose("packages/changed".into(), true.into())];
     let absent = matches!(args.state, State::Absent | State::Removed);
     let mut outcome = Outcome::ok();
@@ -222,7 +369,7 @@ fn run(args: &Args, manager: Manager, host: &mut dyn Act) -> Result<Outcome, Fai
         }
         outcome = outcome.with("cache_updated", true);
         // Reading lists anew is a change only where nothing else was asked for.
-        outcome.changed = args.name.is_empty();
+        outcome.changed = args.name.is_empty() && args.upgrade == Upgrade::No && args.deb.is_none();
     }
     let mut names = Vec::new();
     for name in &args.name {
@@ -254,8 +401,24 @@ fn run(args: &Args, manager: Manager, host: &mut dyn Act) -> Result<Outcome, Fai
         }
         calls.push(manager.command(args, &words));
     }
-    if args.autoremove {
+    let words: &[&str] = match args.upgrade {
+        Upgrade::No => &[],
+        Upgrade::Yes | Upgrade::Safe => &["upgrade", "--with-new-pkgs"],
+        Upgrade::Full | Upgrade::Dist => &["dist-upgrade"],
+    };
+    if !words.is_empty() && simulated(args, words, host)? {
+        calls.push(manager.command(args, words));
+    }
+    let file = file_to_install(args, host)?;
+    calls.extend(file.iter().map(|file| manager.command(args, &["install", "--", file])));
+    if args.autoremove && (manager != Manager::Apt || simulated(args, &["autoremove"], host)?) {
         calls.push(manager.command(args, &["autoremove"]));
+    }
+    if args.autoclean {
+        calls.push(manager.command(args, &["autoclean"]));
+    }
+    if args.clean {
+        calls.push(manager.command(args, &["clean"]));
     }
     for command in calls {
         let output = host.run_expecting(&command, &supposed)?;
@@ -263,7 +426,11 @@ fn run(args: &Args, manager: Manager, host: &mut dyn Act) -> Result<Outcome, Fai
             return Err(failed(&command, &output));
         }
         let text = output.text();
-        let idle = text.contains("0 upgraded, 0 newly installed, 0 to remove") || text.contains("Nothing to do");
+        let word = command.argv.last().map(String::as_str);
+        let idle = match word {
+            Some("autoclean") => !text.lines().any(|l| l.starts_with("Del ")),
+            _ => text.contains("0 upgraded, 0 newly installed, 0 to remove") || text.contains("Nothing to do"),
+        };
         outcome.changed |= !idle;
         outcome = output_values(outcome, output.rc, text, output.error_text());
     }
