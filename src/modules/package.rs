@@ -1,6 +1,8 @@
 //! `package`, `apt`, `dnf`, `dnf5` and `yum`: packages by the host's own manager. A check run takes the manager's own word for
 //! what is installed; after packages would have changed, the fact `packages/changed` is supposed.
 
+use std::time::Duration;
+
 use super::command::output_values;
 use super::web_args::WebArgs;
 use crate::action::args::Arguments;
@@ -75,6 +77,12 @@ arguments! {
         autoclean []: bool = false,
         /// Remove all files of packages that were fetched; for `apt`.
         clean []: bool = false,
+        /// Do what `apt-get` would refuse, with all that this breaks; for `apt`.
+        force []: bool = false,
+        /// How often reading the lists is tried again; for `apt`.
+        update_cache_retries []: u64 = 5u64,
+        /// Seconds between these tries, at most: they grow from one; for `apt`.
+        update_cache_retry_max_delay []: u64 = 12u64,
         /// Seconds to wait for another program that works on packages; for `apt`.
         lock_timeout []: u64 = 60u64,
         /// `apt-get` is used in any case; for `apt`.
@@ -93,6 +101,26 @@ arguments! {
         nobest []: bool = false,
         /// Packages that others only recommend; for `dnf`.
         install_weak_deps []: bool = true,
+        /// Install nothing new, only bring what is there up to date; for `dnf`.
+        update_only []: bool = false,
+        /// The folder of the system to work on; for `dnf`.
+        installroot []: Option<String>,
+        /// Settings of the manager; for `dnf`.
+        conf_file []: Option<String>,
+        /// Plugins to take; for `dnf`.
+        enable_plugin []: Vec<String> = Vec::new(),
+        /// Plugins to leave; for `dnf`.
+        disable_plugin []: Vec<String> = Vec::new(),
+        /// Whose lists of excluded packages do not count: `all`, `main` or a repository's; for `dnf`.
+        disable_excludes []: Option<String>,
+        /// Only fetch packages; for `dnf`.
+        download_only []: bool = false,
+        /// Where to; for `dnf`.
+        download_dir []: Option<String>,
+        /// Use the lists as they are, however old; for `dnf`.
+        cacheonly []: bool = false,
+        /// Whether servers of repositories must prove who they are; for `dnf`.
+        sslverify []: bool = true,
         /// The release to take packages from; for `dnf`.
         releasever []: Option<String>,
         /// Repositories to take too, for `dnf`.
@@ -100,7 +128,7 @@ arguments! {
         /// Repositories to leave, for `dnf`.
         disablerepo []: Vec<String> = Vec::new(),
         /// Manager to use; found out if `auto`.
-        r#use []: String = "auto",
+        r#use ["use_backend"]: String = "auto",
     }
 }
 
@@ -216,6 +244,7 @@ impl Manager {
                 (args.allow_downgrade, "--allow-downgrades"),
                 (args.allow_change_held_packages, "--allow-change-held-packages"),
                 (args.fail_on_autoremove, "--no-remove"),
+                (args.force, "--force-yes"),
             ];
             argv.extend(flags.iter().filter(|(set, _)| *set).map(|(_, flag)| (*flag).to_owned()));
             match args.install_recommends {
@@ -228,7 +257,16 @@ impl Manager {
             argv.extend(args.enablerepo.iter().map(|r| format!("--enablerepo={r}")));
             argv.extend(args.disablerepo.iter().map(|r| format!("--disablerepo={r}")));
             argv.extend(args.exclude.iter().map(|p| format!("--exclude={p}")));
-            argv.extend(args.releasever.iter().map(|r| format!("--releasever={r}")));
+            let values = [
+                ("releasever", &args.releasever),
+                ("installroot", &args.installroot),
+                ("config", &args.conf_file),
+                ("disableexcludes", &args.disable_excludes),
+                ("downloaddir", &args.download_dir),
+            ];
+            argv.extend(values.iter().filter_map(|(name, value)| Some(format!("--{name}={}", value.as_deref()?))));
+            argv.extend(args.enable_plugin.iter().map(|p| format!("--enableplugin={p}")));
+            argv.extend(args.disable_plugin.iter().map(|p| format!("--disableplugin={p}")));
             let flags = [
                 (args.security, "--security"),
                 (args.bugfix, "--bugfix"),
@@ -236,6 +274,9 @@ impl Manager {
                 (args.allowerasing, "--allowerasing"),
                 (args.nobest, "--nobest"),
                 (!args.install_weak_deps, "--setopt=install_weak_deps=False"),
+                (args.download_only, "--downloadonly"),
+                (args.cacheonly, "--cacheonly"),
+                (!args.sslverify, "--setopt=sslverify=False"),
             ];
             argv.extend(flags.iter().filter(|(set, _)| *set).map(|(_, flag)| (*flag).to_owned()));
         }
@@ -293,6 +334,7 @@ fn foreign(args: &Args, manager: Manager) -> Option<&'static str> {
         (args.fail_on_autoremove, "fail_on_autoremove"),
         (args.autoclean, "autoclean"),
         (args.clean, "clean"),
+        (args.force, "force"),
         (args.force_apt_get, "force_apt_get"),
         (args.purge, "purge"),
         (args.install_recommends.is_some(), "install_recommends"),
@@ -306,6 +348,16 @@ fn foreign(args: &Args, manager: Manager) -> Option<&'static str> {
         (args.nobest, "nobest"),
         (!args.install_weak_deps, "install_weak_deps"),
         (args.releasever.is_some(), "releasever"),
+        (args.update_only, "update_only"),
+        (args.installroot.is_some(), "installroot"),
+        (args.conf_file.is_some(), "conf_file"),
+        (!args.enable_plugin.is_empty(), "enable_plugin"),
+        (!args.disable_plugin.is_empty(), "disable_plugin"),
+        (args.disable_excludes.is_some(), "disable_excludes"),
+        (args.download_only, "download_only"),
+        (args.download_dir.is_some(), "download_dir"),
+        (args.cacheonly, "cacheonly"),
+        (!args.sslverify, "sslverify"),
         (!args.enablerepo.is_empty(), "enablerepo"),
         (!args.disablerepo.is_empty(), "disablerepo"),
         (args.disable_gpg_check, "disable_gpg_check"),
@@ -363,7 +415,15 @@ fn run(args: &Args, manager: Manager, host: &mut dyn Act) -> Result<Outcome, Fai
     if args.update_cache && !fresh(args, manager, host)? {
         let words: &[&str] = if manager == Manager::Apt { &["update"] } else { &["makecache"] };
         let command = manager.command(args, words);
-        let output = host.run_expecting(&command, &[])?;
+        let mut output = host.run_expecting(&command, &[])?;
+        for attempt in 0..if manager == Manager::Apt { args.update_cache_retries } else { 0 } {
+            if output.success() {
+                break;
+            }
+            // Servers of packages are down for moments.
+            host.sleep(Duration::from_secs((1 << attempt.min(20)).min(args.update_cache_retry_max_delay)))?;
+            output = host.run_expecting(&command, &[])?;
+        }
         if !output.success() {
             return Err(failed(&command, &output));
         }
@@ -380,6 +440,7 @@ fn run(args: &Args, manager: Manager, host: &mut dyn Act) -> Result<Outcome, Fai
         let installed = manager.installed(host, name)?;
         let needed = match (absent, args.state) {
             (true, _) => installed,
+            (false, _) if args.update_only => installed && manager.outdated(args, host, name)?,
             (false, State::Latest) => !installed || manager.outdated(args, host, name)?,
             (false, _) => !installed,
         };

@@ -34,6 +34,8 @@ arguments! {
         exclude []: Vec<String> = Vec::new(),
         /// Only these names or shell patterns.
         include []: Vec<String> = Vec::new(),
+        /// Words as for `tar`: `--strip-components=N`, `--exclude=PATTERN`, `--no-same-owner`.
+        extra_opts []: Vec<String> = Vec::new(),
         /// Leave files alone that are newer than the archive's.
         keep_newer []: bool = false,
         /// SHA-256 of the archive, which the engine sends when it is asked for; set by actions.
@@ -86,8 +88,9 @@ impl Module for Unarchive {
             )));
         };
         let mut temp = None;
-        let result = Archive::open(&args.src, source, host, &mut temp)
-            .and_then(|archive| Unpack { args: &args, archive, dest: &dest }.run(host));
+        let extra = Extra::read(&args.extra_opts)?;
+        let result = Archive::open(&args.src, source, extra.strip, host, &mut temp)
+            .and_then(|archive| Unpack { args: &args, extra, archive, dest: &dest }.run(host));
         if let Some(temp) = temp {
             // The agent's own directory; not a part of the host that a check run would only record.
             let _ = std::fs::remove_file(temp);
@@ -96,8 +99,48 @@ impl Module for Unarchive {
     }
 }
 
+/// What `extra_opts` ask for.
+#[derive(Default)]
+struct Extra {
+    /// Folders to leave out at the front of each name.
+    strip: usize,
+    exclude: Vec<String>,
+    /// Files are this user's, whoever they belonged to.
+    own: bool,
+}
+
+impl Extra {
+    fn read(words: &[String]) -> Result<Extra, Failure> {
+        let mut extra = Extra::default();
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            let (name, value) = word.split_once('=').map_or((word.as_str(), None), |(n, v)| (n, Some(v.to_owned())));
+            let mut value = || {
+                let missing = || Failure::new(format!("extra_opts: `{name}` needs a value"));
+                value.clone().or_else(|| words.next().cloned()).ok_or_else(missing)
+            };
+            match name {
+                "--strip-components" | "--strip" => {
+                    let text = value()?;
+                    let wrong = |_| Failure::new(format!("extra_opts: `{text}` is no number of folders"));
+                    extra.strip = text.trim().parse().map_err(wrong)?;
+                }
+                "--exclude" => extra.exclude.push(value()?),
+                "--no-same-owner" | "-o" => extra.own = true,
+                other => {
+                    return Err(Failure::new(format!(
+                        "extra_opts: `{other}` is not known here; --strip-components, --exclude and --no-same-owner are"
+                    )));
+                }
+            }
+        }
+        Ok(extra)
+    }
+}
+
 struct Unpack<'a> {
     args: &'a Args,
+    extra: Extra,
     archive: Archive,
     dest: &'a Path,
 }
@@ -112,7 +155,8 @@ impl Unpack<'_> {
                 paths::matches(p, name) || name.strip_prefix(p).is_some_and(|r| r.starts_with('/'))
             })
         };
-        (self.args.include.is_empty() || hit(&self.args.include)) && !hit(&self.args.exclude)
+        let left_out = hit(&self.args.exclude) || hit(&self.extra.exclude);
+        (self.args.include.is_empty() || hit(&self.args.include)) && !left_out
     }
 
     fn run(self, host: &mut dyn Act) -> Result<Outcome, Failure> {
@@ -284,8 +328,13 @@ impl Unpack<'_> {
         let mut changed = false;
         let Some(now) = host.stat(target, false)? else { return Ok(false) };
         if nix::unistd::geteuid().is_root() {
-            let uid = if self.args.file.owner.is_none() { owners.user(host, &entry.owner)? } else { None };
-            let gid = if self.args.file.group.is_none() { owners.group(host, &entry.group)? } else { None };
+            let uid =
+                if self.args.file.owner.is_none() && !self.extra.own { owners.user(host, &entry.owner)? } else { None };
+            let gid = if self.args.file.group.is_none() && !self.extra.own {
+                owners.group(host, &entry.group)?
+            } else {
+                None
+            };
             let (uid, gid) = (uid.filter(|u| *u != now.uid), gid.filter(|g| *g != now.gid));
             if uid.or(gid).is_some() {
                 host.set_owner(target, uid, gid)?;

@@ -101,6 +101,8 @@ pub struct Archive {
     /// The plain archive, where a program had to unpack it or random access is needed.
     plain: Option<PathBuf>,
     format: Format,
+    /// How many folders are left out at the front of each name.
+    strip: usize,
 }
 
 /// The path of an entry below the destination; one that would climb out is refused.
@@ -133,6 +135,7 @@ impl Archive {
     pub fn open(
         name: &Path,
         source: Source,
+        strip: usize,
         host: &mut dyn Act,
         temp: &mut Option<PathBuf>,
     ) -> Result<Archive, Failure> {
@@ -168,11 +171,17 @@ impl Archive {
             }
             plain = Some(at);
         }
-        Ok(Archive { source, plain, format })
+        Ok(Archive { source, plain, format, strip })
     }
 
     pub fn source(&self) -> &Source {
         &self.source
+    }
+
+    /// Without the folders to leave out; `None` where nothing is left.
+    fn stripped(&self, path: PathBuf) -> Option<PathBuf> {
+        let rest: PathBuf = path.components().skip(self.strip).collect();
+        (self.strip == 0 || !rest.as_os_str().is_empty()).then_some(rest)
     }
 
     /// What Ansible calls its reader of this format.
@@ -207,6 +216,7 @@ impl Archive {
             if !wanted(&name) {
                 continue;
             }
+            let Some(path) = self.stripped(inside(&name)?) else { continue };
             let link = |entry: &tar::Entry<'_, Box<dyn Read>>| -> Result<PathBuf, Failure> {
                 let name = entry.link_name().map_err(broken)?;
                 name.map(|n| n.into_owned()).ok_or_else(|| Failure::new("the archive has a link to nothing"))
@@ -215,7 +225,10 @@ impl Archive {
                 tar::EntryType::Regular | tar::EntryType::Continuous | tar::EntryType::GNUSparse => Kind::File,
                 tar::EntryType::Directory => Kind::Directory,
                 tar::EntryType::Symlink => Kind::Symlink(link(&entry)?),
-                tar::EntryType::Link => Kind::HardLink(inside(&link(&entry)?.to_string_lossy())?),
+                tar::EntryType::Link => {
+                    let to = self.stripped(inside(&link(&entry)?.to_string_lossy())?);
+                    Kind::HardLink(to.ok_or_else(|| Failure::new(format!("`{name}` is a link to what is left out")))?)
+                }
                 tar::EntryType::XGlobalHeader => continue,
                 _ => {
                     return Err(Failure::new(format!(
@@ -227,7 +240,7 @@ impl Archive {
             let text = |t: Option<&[u8]>| t.map(|t| String::from_utf8_lossy(t).into_owned()).unwrap_or_default();
             let number = |n: io::Result<u64>| n.ok().and_then(|n| u32::try_from(n).ok());
             let own = Entry {
-                path: inside(&name)?,
+                path,
                 mode: header.mode().map_err(broken)? & 0o7777,
                 modified: header.mtime().map_err(broken)?,
                 size: entry.size(),
@@ -254,6 +267,7 @@ impl Archive {
             if !wanted(&name) {
                 continue;
             }
+            let Some(path) = self.stripped(inside(&name)?) else { continue };
             let bits = file.unix_mode().unwrap_or(if file.is_dir() { 0o755 } else { 0o644 });
             let kind = if file.is_dir() {
                 Kind::Directory
@@ -279,7 +293,7 @@ impl Archive {
                 u64::try_from(zoned.timestamp().as_second()).ok()
             });
             let own = Entry {
-                path: inside(&name)?,
+                path,
                 name,
                 kind,
                 mode: bits & 0o7777,
