@@ -53,7 +53,7 @@ pub struct LoopItem<'a> {
 }
 
 impl LoopItem<'_> {
-    /// The item's variables, as tasks and registered results see them.
+    /// The item's variables, as tasks see them.
     pub fn vars(&self) -> Dict {
         let control = self.control;
         let mut vars = dict! {
@@ -84,6 +84,15 @@ impl LoopItem<'_> {
                 info.insert("previtem".into(), previous.clone());
             }
             vars.insert("ansible_loop".into(), Value::dict(info));
+        }
+        vars
+    }
+
+    /// The item's variables as results keep them: without all other items in each, which would grow with their number's square.
+    pub fn kept(mut vars: Dict) -> Dict {
+        if let Some(Value::Dict(info)) = vars.get("ansible_loop") {
+            let slim = info.iter().filter(|(k, _)| k.as_str() != Some("allitems"));
+            vars.insert("ansible_loop".into(), Value::dict(slim.map(|(k, v)| (k.clone(), v.clone())).collect()));
         }
         vars
     }
@@ -121,5 +130,17 @@ pub fn items(run: &Run, looping: &Loop, scope: &TaskScope) -> Result<Vec<Value>,
             super::judge::items(value).map_err(|why| Box::new(Outcome::failed(why)))
         }
         Some(lookup) => with(run, &lookup.value, looping, scope).map_err(|e| failure(&e)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_do_not_hold_all_other_items() {
+        let info = dict! {"first" => true, "allitems" => Value::list(vec![1.into(), 2.into()])};
+        let kept = LoopItem::kept(dict! {"item" => 1, "ansible_loop" => Value::dict(info)});
+        assert_eq!(kept, dict! {"item" => 1, "ansible_loop" => Value::dict(dict! {"first" => true})});
     }
 }

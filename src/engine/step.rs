@@ -165,6 +165,7 @@ impl<'a> Step<'a> {
             let item = LoopItem { index, count, value, items: &items, control: &control };
             let vars = item.vars();
             vars.iter().for_each(|(name, v)| scope.set(&name.to_string(), v.clone()));
+            let vars = LoopItem::kept(vars);
             let label = item.label(self.run, scope).unwrap_or_else(|_| value.clone());
             let mut shown =
                 Item { index: index as u32, label: self.run.out.mask.value(&label), var: control.var.clone() };

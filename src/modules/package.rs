@@ -336,6 +336,11 @@ fn foreign(args: &Args, manager: Manager) -> Option<&'static str> {
         (args.clean, "clean"),
         (args.force, "force"),
         (args.force_apt_get, "force_apt_get"),
+        (args.allow_downgrade, "allow_downgrade"),
+        (args.cache_valid_time != 0, "cache_valid_time"),
+        (args.update_cache_retries != 5, "update_cache_retries"),
+        (args.update_cache_retry_max_delay != 12, "update_cache_retry_max_delay"),
+        (args.lock_timeout != 60, "lock_timeout"),
         (args.purge, "purge"),
         (args.install_recommends.is_some(), "install_recommends"),
     ];
