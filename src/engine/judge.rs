@@ -65,10 +65,11 @@ fn unjudged(outcome: Outcome, what: &str, error: &TemplateError) -> Outcome {
     Outcome { status: Status::Failed, ..outcome }.with(&format!("{what}_result"), error.to_string()).msg(said)
 }
 
-/// A loop's items, with the variables of each, as one result: changed or failed if any was, skipped if all were.
+/// A loop's items, with the variables of each, as one result: changed, failed or unreachable if any was, skipped if all were.
 pub fn combine(items: &[(Dict, Outcome)]) -> Outcome {
     let outcomes = || items.iter().map(|(_, o)| o);
-    let failed = outcomes().any(|o| o.status == Status::Failed);
+    let any = |status: Status| outcomes().any(|o| o.status == status);
+    let failed = any(Status::Failed);
     let unknowable = outcomes().find_map(|o| match &o.status {
         Status::NotKnowable(why) => Some(why.clone()),
         _ => None,
@@ -76,6 +77,7 @@ pub fn combine(items: &[(Dict, Outcome)]) -> Outcome {
     let skipped = !items.is_empty() && outcomes().all(|o| o.status == Status::Skipped);
     let status = match unknowable {
         _ if failed => Status::Failed,
+        _ if any(Status::Unreachable) => Status::Unreachable,
         Some(why) => Status::NotKnowable(why),
         None if skipped || items.is_empty() => Status::Skipped,
         None => Status::Ok,

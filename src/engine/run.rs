@@ -359,7 +359,7 @@ impl Run {
             // Counted when it is known whether a rescue catches it.
             Status::Failed => {}
             Status::Unreachable if finished.ignored => {
-                count(Count::Skipped);
+                count(Count::Ok);
                 count(Count::Ignored);
             }
             Status::Unreachable => count(Count::Unreachable),

@@ -3,6 +3,7 @@
 //! One append-only file a run, one JSON object a line, each chained to the line before it. [`record`] is the format,
 //! [`log`] writes, [`read`] reads, [`recover`] folds what was read into where the run stands.
 
+mod crash;
 pub mod exact;
 pub mod key;
 pub mod line;

@@ -6,10 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use tokio::sync::oneshot;
 
+use super::crash::Crash;
 use super::log::{Journal, JournalError};
 use super::record::Body;
 
@@ -104,35 +103,4 @@ fn run(mut journal: Journal, inbox: &mpsc::Receiver<Message>) -> Journal {
 fn slow() -> Duration {
     let set = std::env::var("STX_UPGRADE_SLOW_JOURNAL").ok().and_then(|n| n.parse().ok());
     Duration::from_millis(set.unwrap_or(0))
-}
-
-/// For fault tests: as soon as `N` records of this session are on disk, `STX_UPGRADE_CRASH_AFTER=N` ends this process as a
-/// power cut would, and `STX_UPGRADE_STOP_AFTER=N` stops it (SIGSTOP), so that whoever watches can break something at that
-/// very moment and let it go on.
-struct Crash {
-    left: Option<usize>,
-    signal: Signal,
-}
-
-impl Crash {
-    fn wanted() -> Crash {
-        let set = |name: &str| std::env::var(name).ok().and_then(|n| n.parse().ok());
-        match set("STX_UPGRADE_STOP_AFTER") {
-            Some(n) => Crash { left: Some(n), signal: Signal::SIGSTOP },
-            None => Crash { left: set("STX_UPGRADE_CRASH_AFTER"), signal: Signal::SIGKILL },
-        }
-    }
-
-    /// Writes those of the records that come before the moment, if it is among them; the others are left to the caller.
-    fn at(&mut self, journal: &mut Journal, bodies: &mut Vec<Body>) {
-        let Some(left) = self.left else { return };
-        if bodies.len() < left {
-            self.left = Some(left - bodies.len());
-            return;
-        }
-        self.left = None;
-        let first: Vec<Body> = bodies.drain(..left).collect();
-        let _ = journal.append(&first);
-        let _ = kill(Pid::this(), self.signal);
-    }
 }

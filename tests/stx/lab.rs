@@ -65,20 +65,27 @@ impl Lab {
         self.upgrade(&args).output().unwrap()
     }
 
-    /// Plays it, killed again and again when so many more records of its journal are on disk, and resumed, to its end. Killed at nearly
-    /// every record with `STX_UPGRADE_EVERY_KILL` in the environment.
+    /// Plays it, killed again and again when so many more records of its journal are on disk, and resumed, to its end. Killed once
+    /// at every record instead with `STX_UPGRADE_EVERY_KILL` in the environment.
     pub fn killed(&self, play: &[&str], sample: usize) {
-        let step = if std::env::var_os("STX_UPGRADE_EVERY_KILL").is_some() { 2 } else { sample };
-        let mut out = self.upgrade(play).env("STX_UPGRADE_CRASH_AFTER", step.to_string()).output().unwrap();
+        let every = std::env::var_os("STX_UPGRADE_EVERY_KILL").is_some();
+        let strike = |command: &mut Command, kills: usize| {
+            if every {
+                command.env("STX_UPGRADE_CRASH_EACH", self.dir.path().join("killed-at")).output().unwrap()
+            } else {
+                command.env("STX_UPGRADE_CRASH_AFTER", (sample + kills % 7).to_string()).output().unwrap()
+            }
+        };
+        let mut out = strike(&mut self.upgrade(play), 0);
         let mut kills = 0;
         while out.status.code().is_none() {
             kills += 1;
-            assert!(kills < 2000, "no end in sight: {}", text(&out));
-            let after = (step + kills % 7).to_string();
-            out = self.upgrade(&["resume", "--yes"]).env("STX_UPGRADE_CRASH_AFTER", after).output().unwrap();
+            assert!(kills < 10_000, "no end in sight: {}", text(&out));
+            out = strike(&mut self.upgrade(&["resume", "--yes"]), kills);
         }
         assert!(out.status.success(), "after {kills} kills: {}", text(&out));
         assert!(kills > 5, "only {kills} kills");
+        println!("killed {kills} times");
     }
 
     /// Plays it, and the link is cut at every call to a host.

@@ -9,6 +9,8 @@ use std::fmt;
 pub enum Kind {
     /// SIGKILL of the runner once so many records of its journal are on disk
     Kill,
+    /// One run that is killed at each of its records in turn, and resumed each time
+    KillEach,
     /// The link is lost before a call is sent
     CutBefore,
     /// … after it was sent
@@ -51,6 +53,11 @@ impl Kind {
     fn at_a_call(self) -> bool {
         matches!(self, Kind::CutBefore | Kind::CutSent | Kind::CutAnswered)
     }
+
+    /// Whether it strikes all through the run, so that there is one of it.
+    pub fn all_through(self) -> bool {
+        self == Kind::KillEach
+    }
 }
 
 /// One fault.
@@ -63,6 +70,9 @@ pub struct Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.kind.all_through() {
+            return write!(f, "{} to record {}", self.kind.name(), self.at);
+        }
         let moment = if self.kind.at_a_call() { "call" } else { "record" };
         write!(f, "{} at {moment} {}", self.kind.name(), self.at)
     }
@@ -80,6 +90,10 @@ pub fn plan(args: &Args, size: &Size) -> Vec<Fault> {
     let kinds: Vec<Kind> = if args.faults.is_empty() { Kind::value_variants().to_vec() } else { args.faults.clone() };
     let mut faults = Vec::new();
     for kind in kinds {
+        if kind.all_through() {
+            faults.push(Fault { kind, at: size.records });
+            continue;
+        }
         let all = if kind.at_a_call() { size.calls } else { size.records };
         faults.extend(moments(all, if args.full { all } else { args.sample }).map(|at| Fault { kind, at }));
     }

@@ -57,7 +57,8 @@ impl<'a> Trial<'a> {
         if let Some(fault) = self.fault {
             self.between(fault.kind);
             let mut resumes = 0;
-            while code != self.wanted && resumes < RESUMES {
+            let most = if fault.kind.all_through() { RESUMES + 4 * fault.at } else { RESUMES };
+            while code != self.wanted && resumes < most {
                 self.clear(fault.kind);
                 let begun = Instant::now();
                 code = self.part(self.resume());
@@ -97,6 +98,7 @@ impl<'a> Trial<'a> {
             Kind::Kill | Kind::TwoResumes | Kind::Moved | Kind::JournalReadOnly => {
                 play.env("STX_UPGRADE_CRASH_AFTER", at)
             }
+            Kind::KillEach => play.env("STX_UPGRADE_CRASH_EACH", self.killed_at()),
             Kind::JournalSlow => play.env("STX_UPGRADE_CRASH_AFTER", at).env("STX_UPGRADE_SLOW_JOURNAL", SLOW),
             Kind::ClockStepped => {
                 let step = format!("{at}:-86400");
@@ -119,6 +121,9 @@ impl<'a> Trial<'a> {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let mut resume = self.bed.runner(&words);
         resume.env("XDG_STATE_HOME", &self.state);
+        if self.fault.is_some_and(|fault| fault.kind == Kind::KillEach) {
+            resume.env("STX_UPGRADE_CRASH_EACH", self.killed_at());
+        }
         if self.fault.is_some_and(|fault| fault.kind == Kind::JournalSlow) {
             resume.env("STX_UPGRADE_SLOW_JOURNAL", SLOW);
         }
@@ -207,6 +212,11 @@ impl<'a> Trial<'a> {
             }
             _ => {}
         }
+    }
+
+    /// Where the runner notes at which records it was killed.
+    fn killed_at(&self) -> PathBuf {
+        self.bed.dir.join("killed-at")
     }
 
     fn filler(&self) -> PathBuf {
