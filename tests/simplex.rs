@@ -22,26 +22,7 @@ fn to_the_end_and_then_nothing_to_do() {
 #[test]
 fn killed_at_every_record() {
     let Some(lab) = Lab::up("killed_at_every_record") else { return };
-    let mut kills = 0;
-    let mut size = 0;
-    let mut after = 2;
-    let mut out = lab
-        .upgrade(&["play", "upgrade.yml", "-i", "inventory/lab", "--yes"])
-        .env("STX_UPGRADE_CRASH_AFTER", "2")
-        .output()
-        .unwrap();
-    while out.status.code().is_none() {
-        kills += 1;
-        assert!(kills < 2000, "no end in sight: {}", text(&out));
-        // A session that got no further is given one record more.
-        let now = journal_steps(&lab);
-        after = if now > size { 2 } else { after + 1 };
-        size = now;
-        out = lab.upgrade(&["resume", "--yes"]).env("STX_UPGRADE_CRASH_AFTER", after.to_string()).output().unwrap();
-    }
-    assert!(out.status.success(), "after {kills} kills: {}", text(&out));
-    eprintln!("killed {kills} times");
-    assert!(kills > 50, "only {kills} kills");
+    lab.killed(&["play", "upgrade.yml", "-i", "inventory/lab", "--yes"]);
     lab.assert_upgraded();
     lab.assert_once(ONCE);
 }
@@ -95,15 +76,4 @@ fn tree(lab: &Lab) -> String {
          2>/dev/null | sort"
     );
     String::from_utf8(lab.lab(&["exec", "controller-0", "bash", "-c", &line]).stdout).unwrap()
-}
-
-/// How many steps the run's journal has on record as ended.
-fn journal_steps(lab: &Lab) -> usize {
-    let runs = lab.dir.path().join("state/stx-upgrade/runs");
-    let journal = std::fs::read_dir(runs)
-        .unwrap()
-        .map(|e| e.unwrap().path())
-        .find(|p| p.extension().is_some_and(|e| e == "journal"));
-    let text = std::fs::read_to_string(journal.unwrap()).unwrap();
-    text.lines().filter(|l| l.contains("\"finished\"")).count()
 }

@@ -123,18 +123,18 @@ fn assert_upgraded_once(lab: &Lab) {
     }
 }
 
-/// Killed at a sample of the journal's records. All of them: `STX_UPGRADE_EVERY_KILL=1 cargo test --test standard killed`.
+/// Killed at each of the journal's records.
 #[test]
 fn killed_on_the_way() {
     let Some(lab) = Lab::up_as("killed_on_the_way", &["standard", "--workers", "2"]) else { return };
-    lab.killed(&[PLAY, SHORT].concat(), 29);
+    lab.killed(&[PLAY, SHORT].concat());
     assert_upgraded_once(&lab);
 }
 
 #[test]
 fn killed_on_the_way_with_storage() {
     let Some(lab) = Lab::up_as("killed_on_the_way_with_storage", &["storage"]) else { return };
-    lab.killed(&[PLAY, SHORT].concat(), 31);
+    lab.killed(&[PLAY, SHORT].concat());
     assert_upgraded_once(&lab);
 }
 

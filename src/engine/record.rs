@@ -35,6 +35,10 @@ pub struct Finished {
     pub notify: Vec<String>,
 }
 
+/// Each part of a run numbers its attempts from a multiple of this. What only looks is not on record when it begins, so a
+/// resume that counted on from the journal would give a number twice, and get the result of another step from an agent.
+const ATTEMPTS_PER_PART: u64 = 1 << 24;
+
 /// A run's record: nothing at all for a check run without a journal.
 pub struct Recorder {
     writer: Option<Writer>,
@@ -58,7 +62,7 @@ pub struct Recorder {
 impl Recorder {
     /// Records into `writer`; `earlier` and `answers` are what a resumed run has on record.
     pub fn new(writer: Option<Writer>, earlier: Recovered, answers: Option<Answers>) -> Recorder {
-        let attempts = AtomicU64::new(earlier.last_attempt);
+        let attempts = AtomicU64::new(earlier.parts.len() as u64 * ATTEMPTS_PER_PART);
         let lost = lost(&earlier);
         let asks = earlier.in_doubt.values().filter(|s| s.recovery == Recovery::Ask);
         let unmet = Mutex::new(asks.map(|s| s.key.clone()).collect());

@@ -34,8 +34,6 @@ pub struct Recovered {
     /// Records folded, and the time of the last that has one.
     pub records: u64,
     pub last_at: u64,
-    /// The highest attempt so far; the next part counts on from it.
-    pub last_attempt: Attempt,
     /// The task that began last.
     pub last_step: Option<StepRef>,
     /// How long all parts before the last worked together, in milliseconds.
@@ -74,13 +72,11 @@ impl Recovered {
                 self.ended = None;
             }
             Body::Started(started) => {
-                self.last_attempt = self.last_attempt.max(started.attempt);
                 // It is run again on purpose: what it answered before no longer counts.
                 self.finished.remove(&started.key);
                 self.in_doubt.insert(started.key.clone(), *started);
             }
             Body::Finished(f) => {
-                self.last_attempt = self.last_attempt.max(f.attempt.unwrap_or(0));
                 self.in_doubt.shift_remove(&f.key);
                 self.ruled.remove(&f.key);
                 let done = Done {

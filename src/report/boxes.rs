@@ -8,7 +8,7 @@ use super::style::{Paint, Style};
 use super::units::{about, duration};
 use crate::journal::place::local_time;
 use crate::model::event::{CENSORED, Shown, StepRef, Wait};
-use crate::model::outcome::Outcome;
+use crate::model::outcome::{Outcome, Status};
 
 /// Actions that fail on the control node; of all others Ansible says that the module failed.
 const ACTIONS: [&str; 21] = [
@@ -48,6 +48,8 @@ pub fn origin(step: &StepRef, shown: &Shown, source: Option<String>) -> String {
         "Task failed: Action failed.".to_owned()
     } else if msg.starts_with("Task failed") {
         msg.to_owned()
+    } else if shown.outcome.status == Status::Unreachable {
+        format!("Task failed: {msg}")
     } else {
         let who = if is(step, &ACTIONS) { "Action" } else { "Module" };
         format!("Task failed: {who} failed: {msg}")

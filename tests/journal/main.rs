@@ -39,7 +39,6 @@ fn a_killed_run_is_found_as_it_stood() {
     assert_eq!(r.header, Some(header()));
     assert_eq!(r.parts.iter().map(|p| (p.number, p.at)).collect::<Vec<_>>(), [(1, 1_000), (2, 9_000)]);
     assert_eq!(r.in_doubt.keys().cloned().collect::<Vec<_>>(), [key("b"), key("c")]);
-    assert_eq!(r.last_attempt, 3);
     assert_eq!(r.ended, None);
     let done = r.done(&key("a")).unwrap();
     assert_eq!((&done.status, done.changed, &*done.fingerprint), (&Status::Ok, true, "f00d"));

@@ -75,6 +75,29 @@ impl Bed {
         out.map_or(String::new(), |out| String::from_utf8_lossy(&out.stdout).into_owned())
     }
 
+    /// Where the runner put its agent: host and path.
+    pub fn agents(&self) -> Vec<(String, String)> {
+        let found = |host: &String| self.on(host, "find /home -path '*/.cache/stx-upgrade/*/stx-upgrade' -type f");
+        self.hosts
+            .iter()
+            .flat_map(|host| found(host).lines().map(|path| (host.clone(), path.into())).collect::<Vec<_>>())
+            .collect()
+    }
+
+    /// Puts the agent there beforehand, as on hosts that were worked on before: most of a trial would be its way to them.
+    pub fn place(&self, agents: &[(String, String)]) -> Result<()> {
+        const OWNED: &str = "chmod -R go= \"${1%/.cache/*}/.cache\"; \
+                             chown -R --reference \"${1%/.cache/*}\" \"${1%/.cache/*}/.cache\"";
+        for (host, path) in agents {
+            // Through the layer that the host writes into; it has not looked there yet.
+            let there = self.dir.join("l/lab/h").join(host).join("upper").join(path.trim_start_matches('/'));
+            std::fs::create_dir_all(there.parent().context("the agent lies in no folder")?)?;
+            std::fs::copy(&self.program, &there).with_context(|| format!("cannot place the agent on {host}"))?;
+            self.lab(&["exec", host, "--", "sh", "-c", OWNED, "sh", path])?;
+        }
+        Ok(())
+    }
+
     /// `stx-upgrade` with the trial's state folder.
     pub fn runner(&self, words: &[&str]) -> Command {
         let mut command = Command::new(&self.program);

@@ -111,17 +111,22 @@ fn one(args: &Args, program: &Path, playbook: &Path) -> Result<Vec<Verdict>> {
         let kept = clean_bed.keep(&args.logs)?;
         bail!("{} does not run clean ({}); see {}", playbook.display(), clean.end.exit(), kept.display());
     }
+    let agents = clean_bed.agents();
+    drop(clean_bed);
     let faults = fault::plan(args, &clean.size);
     let queue = Mutex::new(faults.into_iter());
     let verdicts = Mutex::new(Vec::new());
     let failed: Mutex<Option<anyhow::Error>> = Mutex::new(None);
     std::thread::scope(|scope| {
         for job in 0..args.jobs.max(1) {
-            let (queue, verdicts, failed, clean, playbook) = (&queue, &verdicts, &failed, &clean.end, &playbook);
+            let (queue, verdicts, failed, playbook) = (&queue, &verdicts, &failed, &playbook);
+            let (clean, agents) = (&clean.end, &agents);
             scope.spawn(move || {
                 loop {
                     let Some(fault) = locked(queue).next() else { return };
-                    match judged(args, program, playbook, job, fault, clean) {
+                    let bed = Bed::up(args, program, playbook, &job.to_string());
+                    let judged = bed.and_then(|bed| bed.place(agents).and_then(|()| judged(args, &bed, fault, clean)));
+                    match judged {
                         Ok(verdict) => locked(verdicts).push(verdict),
                         Err(why) => {
                             locked(failed).get_or_insert(why);
@@ -143,9 +148,8 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// One trial, held against the clean run.
-fn judged(args: &Args, program: &Path, playbook: &Path, job: usize, fault: Fault, clean: &End) -> Result<Verdict> {
-    let bed = Bed::up(args, program, playbook, &job.to_string())?;
-    let came_to = Trial::broken(&bed, &fault, clean).run();
+fn judged(args: &Args, bed: &Bed, fault: Fault, clean: &End) -> Result<Verdict> {
+    let came_to = Trial::broken(bed, &fault, clean).run();
     let differences = clean.differences(&came_to.end);
     let (twice, lost) = clean.twice_and_lost(&came_to.end);
     if !differences.is_empty() || twice + lost > 0 {
