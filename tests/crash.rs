@@ -18,7 +18,8 @@ const PLAYBOOK: &str = "- hosts: all
       shell: echo told >> /srv/effects
 ";
 
-fn crash(dir: &Path, more: &[&str]) -> Option<Output> {
+/// Of a playbook, or of the suite.
+fn crash(dir: &Path, playbook: Option<&str>, more: &[&str]) -> Option<Output> {
     if !nix::unistd::getuid().is_root() {
         eprintln!("SKIPPED: the lab needs root for namespaces and mounts");
         return None;
@@ -26,9 +27,12 @@ fn crash(dir: &Path, more: &[&str]) -> Option<Output> {
     let own = PathBuf::from(env!("CARGO_BIN_EXE_stx-upgrade"));
     let lab = own.with_file_name("stx-lab");
     assert!(lab.exists(), "{} is not built: cargo build --workspace", lab.display());
-    std::fs::write(dir.join("site.yml"), PLAYBOOK).unwrap();
     let mut command = Command::new(lab);
-    command.args(["crash", "site.yml", "--logs", "logs"]).args(more).current_dir(dir);
+    command.args(["crash", "--logs", "logs"]).args(more).current_dir(dir);
+    if let Some(text) = playbook {
+        std::fs::write(dir.join("site.yml"), text).unwrap();
+        command.arg("site.yml");
+    }
     Some(command.output().unwrap())
 }
 
@@ -41,13 +45,28 @@ fn faults_on_every_side() {
     let dir = tempfile::tempdir().unwrap();
     let Some(out) = crash(
         dir.path(),
-        &["--sample", "1", "--faults", "kill,cut-sent,reboot,journal-full,journal-slow,clock-stepped,two-resumes"],
+        Some(PLAYBOOK),
+        &[
+            "--sample",
+            "1",
+            "--faults",
+            "kill,kill-each,cut-sent,reboot,journal-full,journal-slow,clock-stepped,two-resumes",
+        ],
     ) else {
         return;
     };
     assert_eq!(out.status.code(), Some(0), "{}", text(&out));
-    assert!(text(&out).contains("7 faults, 7 converged, 0 twice, 0 lost\n"), "{}", text(&out));
+    assert!(text(&out).contains("8 faults, 8 converged, 0 twice, 0 lost\n"), "{}", text(&out));
     assert!(!dir.path().join("logs").exists());
+}
+
+/// The constructs of the language, one playbook each: killed at every record in turn.
+#[test]
+fn the_suite_killed_at_each_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(out) = crash(dir.path(), None, &["--faults", "kill-each"]) else { return };
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out));
+    assert!(text(&out).contains("11 faults, 11 converged, 0 twice, 0 lost\n"), "{}", text(&out));
 }
 
 #[test]
@@ -60,7 +79,10 @@ fn a_runner_that_forgets_is_found_out() {
     std::fs::write(&forgets, format!("{script}exec {} \"$@\"\n", env!("CARGO_BIN_EXE_stx-upgrade"))).unwrap();
     std::fs::set_permissions(&forgets, std::fs::Permissions::from_mode(0o755)).unwrap();
     let program = forgets.display().to_string();
-    let Some(out) = crash(dir.path(), &["--sample", "2", "--faults", "kill", "--program", &program]) else { return };
+    let Some(out) = crash(dir.path(), Some(PLAYBOOK), &["--sample", "2", "--faults", "kill", "--program", &program])
+    else {
+        return;
+    };
     assert_eq!(out.status.code(), Some(1), "{}", text(&out));
     assert!(text(&out).contains("2 faults, 1 converged, 4 twice, 0 lost\n"), "{}", text(&out));
     assert!(text(&out).contains("effect \"host-1: first\" is 2, not 1"), "{}", text(&out));
