@@ -1,7 +1,7 @@
 //! Runs that are watched or interrupted while they run.
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use crate::place::{HEAD, Place, Run};
 
@@ -14,23 +14,11 @@ fn a_run_is_followed_from_a_second_terminal() {
     );
     place.write("site.yml", &text);
     place.write("more.yml", "- debug: msg=after-the-gate\n");
-    let start = |args: &[&str]| {
-        Command::new(env!("CARGO_BIN_EXE_stx-upgrade"))
-            .args(args)
-            .current_dir(place.dir.path())
-            .env("XDG_STATE_HOME", place.dir.path().join("state"))
-            .env("XDG_CACHE_HOME", place.dir.path().join("cache"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
-    };
-    let play = start(&["play", "site.yml", "-i", "localhost,", "-c", "local"]);
+    let play = start(&place, &["play", "site.yml", "-i", "localhost,", "-c", "local"]);
     while !place.read_state().contains("wait_for") {
         std::thread::yield_now();
     }
-    let mut follow = start(&["show", "--follow"]);
+    let mut follow = start(&place, &["show", "--follow"]);
     // It has told the first task before the gate is opened, so it does follow.
     let mut seen = String::new();
     let mut told = std::io::BufReader::new(follow.stdout.take().unwrap());
@@ -120,43 +108,61 @@ fn a_closed_pipe_ends_a_listing_in_peace() {
     assert!(String::from_utf8_lossy(&out.stdout).trim_end().ends_with('0'), "{out:?}");
 }
 
+/// A command line of its own process, in this place.
+fn start(place: &Place, args: &[&str]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_stx-upgrade"))
+        .args(args)
+        .current_dir(place.dir.path())
+        .env("XDG_STATE_HOME", place.dir.path().join("state"))
+        .env("XDG_CACHE_HOME", place.dir.path().join("cache"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Its exit code, within a minute.
+fn ended(child: &mut Child) -> Option<i32> {
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while std::time::Instant::now() < end {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    child.kill().unwrap();
+    panic!("it hangs");
+}
+
 /// Who read the output has gone: the run goes on to its end.
 #[test]
 fn a_closed_pipe_ends_the_writing_and_not_the_run() {
     for format in ["plain", "json"] {
         let place = Place::new();
         let told = "    - debug: msg=told\n".repeat(50);
-        place.write(
-            "site.yml",
-            &format!("{HEAD}    - wait_for: {{path: gate, sleep: 1}}\n{told}    - command: touch after\n"),
-        );
-        let mut play = Command::new(env!("CARGO_BIN_EXE_stx-upgrade"))
-            .args(["play", "site.yml", "-i", "localhost,", "-c", "local", "--output", format])
-            .current_dir(place.dir.path())
-            .env("XDG_STATE_HOME", place.dir.path().join("state"))
-            .env("XDG_CACHE_HOME", place.dir.path().join("cache"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let gate = "    - wait_for: {path: gate, sleep: 1}\n";
+        place.write("site.yml", &format!("{HEAD}{gate}{told}    - command: touch after\n"));
+        let mut play = start(&place, &["play", "site.yml", "-i", "localhost,", "-c", "local", "--output", format]);
         let mut line = String::new();
         let mut told = std::io::BufReader::new(play.stdout.take().unwrap());
         std::io::BufRead::read_line(&mut told, &mut line).unwrap();
         drop((told, play.stderr.take()));
         place.write("gate", "");
-        let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
-        let code = loop {
-            if let Some(status) = play.try_wait().unwrap() {
-                break status.code();
-            }
-            if std::time::Instant::now() > end {
-                play.kill().unwrap();
-                panic!("{format}: it hangs: {}", place.read_state());
-            }
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        };
-        assert_eq!(code, Some(0), "{format}");
+        assert_eq!(ended(&mut play), Some(0), "{format}");
         assert!(place.dir.path().join("after").exists(), "{format}");
     }
+}
+
+/// Nothing can tell a call to end that waits for the other end of a fifo; the run does not wait with it.
+#[test]
+fn a_call_that_does_not_end_is_given_up() {
+    let place = Place::new();
+    let fifo = place.dir.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    place.write("site.yml", &format!("{HEAD}    - slurp: {{src: {}}}\n      timeout: 1\n", fifo.display()));
+    let mut play = start(&place, &["play", "site.yml", "-i", "localhost,", "-c", "local"]);
+    assert_eq!(ended(&mut play), Some(2));
+    let said = Run(play.wait_with_output().unwrap()).text();
+    assert!(said.contains("timed out after 1.0s and did not end when told to"), "{said}");
 }
