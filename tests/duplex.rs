@@ -155,6 +155,7 @@ fn after_controller_0_an_abort_says_what_it_costs() {
         told.contains("a total outage of hours") && told.contains("5         `system upgrade-abort-complete`"),
         "{told}"
     );
+    assert!(told.contains("abort.yml -e abort_by_reinstallation=true"), "{told}");
     assert_eq!(lab.changes(), before, "nothing was changed");
     assert!(lab.lab(&["fault", "clear", "all"]).status.success());
     let out = lab.upgrade(&["resume"]).output().unwrap();
@@ -162,4 +163,25 @@ fn after_controller_0_an_abort_says_what_it_costs() {
     let out = lab.play(SHORT);
     assert!(out.status.success(), "{}", text(&out));
     lab.assert_upgraded();
+}
+
+/// Nobody goes that way by chance: it takes a variable and the answer to a gate.
+#[test]
+fn after_controller_0_an_abort_reinstalls_both() {
+    let Some(lab) = Lab::up_as("after_controller_0_an_abort_reinstalls_both", &["duplex"]) else { return };
+    assert!(lab.lab(&["fault", "add", "activation-fails"]).status.success());
+    let out = lab.play(&[SHORT, &["-e", "activate_retries=0"]].concat());
+    assert_eq!(out.status.code(), Some(2), "{}", text(&out));
+    let by_reinstallation =
+        ["play", "abort.yml", "-i", "inventory/lab", "-e", "abort_by_reinstallation=true", "-e", "drbd_stable=1"];
+    let before = lab.changes();
+    let out = lab.upgrade(&by_reinstallation).output().unwrap();
+    assert!(text(&out).contains("GATE [every host goes down, and comes back with 21.05]"), "{}", text(&out));
+    assert_eq!(lab.changes(), before, "nothing was changed");
+    let out = lab.upgrade(&["resume", "--yes"]).output().unwrap();
+    assert!(out.status.success(), "{}", text(&out));
+    assert_aborted(&lab);
+    lab.assert_once(&["host-downgrade controller-0", "host-downgrade controller-1"]);
+    let out = lab.upgrade(&[&by_reinstallation[..], &["--yes"]].concat()).output().unwrap();
+    assert!(out.status.success() && text(&out).contains("changed=0 "), "{}", text(&out));
 }

@@ -164,3 +164,42 @@ fn the_precheck_alone_changes_nothing() {
     assert_eq!(out.status.code(), Some(2), "{}", text(&out));
     assert!(text(&out).contains("checks failed: patches") && text(&out).contains("worker-0"), "{}", text(&out));
 }
+
+/// Every other host is switched off and on by the operator while the run waits; one worker had the new release.
+#[test]
+fn an_abort_by_reinstallation() {
+    let words = ["storage", "--workers", "2"];
+    let Some(lab) = Lab::up_as("an_abort_by_reinstallation", &words) else { return };
+    assert!(lab.lab(&["fault", "add", "activation-fails"]).status.success());
+    let out = lab.play(&[SHORT, &["-e", "activate_retries=0"]].concat());
+    assert_eq!(out.status.code(), Some(2), "{}", text(&out));
+    let words = ["play", "abort.yml", "-i", "inventory/lab", "--yes", "-e", "drbd_stable=1"];
+    let mut abort = lab.upgrade(&[&words[..], &["-e", "abort_by_reinstallation=true"]].concat());
+    let abort = abort.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let others = ["storage-0", "storage-1", "worker-0", "worker-1"];
+    let until = |what: &str, wanted: &dyn Fn(&str, &serde_json::Value) -> bool, hosts: &[&str]| {
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(120);
+        loop {
+            let status: serde_json::Value = serde_json::from_slice(&lab.lab(&["status", "--json"]).stdout).unwrap();
+            let all = status["hosts"].as_array().unwrap().clone();
+            let ok = |name: &&str| all.iter().any(|h| h["name"] == **name && wanted(name, h));
+            if hosts.iter().all(|h| ok(h)) {
+                return;
+            }
+            assert!(std::time::Instant::now() < end, "{what}: {status}");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    };
+    until("locked", &|_, h| h["administrative"] == "locked", &others);
+    others.iter().for_each(|h| assert!(lab.lab(&["power-cut", h]).status.success()));
+    until(
+        "back",
+        &|_, h| h["release"] == "21.05" && h["administrative"] == "unlocked",
+        &["controller-0", "controller-1"],
+    );
+    others.iter().for_each(|h| assert!(lab.lab(&["power-on", h]).status.success()));
+    let out = abort.wait_with_output().unwrap();
+    assert!(out.status.success(), "{}", text(&out));
+    until("in service", &|_, h| h["release"] == "21.05" && h["administrative"] == "unlocked", &others);
+    assert!(text(&out).contains("worker-0 offline: switch it off now"), "{}", text(&out));
+}

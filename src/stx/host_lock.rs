@@ -29,6 +29,8 @@ crate::arguments! {
         state []: State,
         /// Unlock only a host that this tool locked; one that somebody else locked is left as it is.
         own []: bool = false,
+        /// Lock although the platform says that services would be lost.
+        force []: bool = false,
         /// Seconds; by default the product's own budgets: 900 to lock, 1800 to unlock.
         timeout []: Option<u64>,
     }
@@ -157,13 +159,15 @@ fn busy(now: &Host) -> Failure {
 fn act(args: &Args, system: &System, host: &mut dyn Act) -> Result<(), Failure> {
     let effects = effects(args, system, host)?;
     let command = if args.state == State::Locked { "host-lock" } else { "host-unlock" };
+    let forced = args.force && args.state == State::Locked;
+    let words: &[&str] = if forced { &[command, "--force", &args.host] } else { &[command, &args.host] };
     // An application that is being applied refuses an unlock for a while.
     let budget = Duration::from_secs(900);
     let mut refused: Option<String> = None;
     let mut tries = 0;
     let start = Instant::now();
     loop {
-        match platform::tell(host, &[command, &args.host], None, &effects) {
+        match platform::tell(host, words, None, &effects) {
             Ok(_) => return Ok(()),
             Err(No::Refused(why)) if why.contains("Avoiding") => return Ok(()),
             Err(No::Refused(why)) if why.contains("Please try again later") && start.elapsed() < budget => {

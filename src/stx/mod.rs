@@ -16,6 +16,7 @@ mod health;
 mod hiera_migrate;
 mod host_lease;
 mod host_lock;
+mod host_power;
 mod host_swact;
 mod host_upgrade;
 mod images;
@@ -56,6 +57,7 @@ pub const ALL: &[Entry] = &[
     Entry::of::<hiera_migrate::HieraMigrate>(),
     Entry::of::<host_lease::HostLease>(),
     Entry::of::<host_lock::HostLock>(),
+    Entry::of::<host_power::HostPower>(),
     Entry::of::<host_swact::HostSwact>(),
     Entry::of::<host_upgrade::HostUpgrade>(),
     Entry::of::<kube::capacity::WorkerCapacity>(),

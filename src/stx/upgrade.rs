@@ -22,6 +22,7 @@ crate::choices! {
         Activated = "activated",
         Completed = "completed",
         Aborting = "aborting",
+        AbortingReinstall = "aborting-reinstall",
         Aborted = "aborted",
     }
 }
@@ -29,7 +30,8 @@ crate::choices! {
 crate::arguments! {
     pub struct Args {
         /// Where the upgrade is to be. `upgrading-controllers` and `upgrading-hosts` are only waited for: the platform goes there when
-        /// an upgraded controller reports its release.
+        /// an upgraded controller reports its release. `aborting` is in service; `aborting-reinstall`, once controller-0 has given up
+        /// the old release, takes the whole system down.
         state []: State,
         /// The new release.
         to_release []: String,
@@ -127,11 +129,11 @@ fn decide(args: &Args, system: &System, now: Option<&Upgrade>) -> Result<Step, F
                 format!("no upgrade to {} is in progress", args.to_release),
                 "start it: `stx-upgrade play upgrade.yml`",
             )),
-            State::Aborting | State::Aborted if done => Err(refused(
+            State::Aborting | State::AbortingReinstall | State::Aborted if done => Err(refused(
                 format!("the upgrade to {} is completed: it cannot be aborted any more", args.to_release),
                 "nothing; the way back is a reinstall of the old release and a restore",
             )),
-            State::Aborting | State::Aborted => Ok(Step::Settled),
+            State::Aborting | State::AbortingReinstall | State::Aborted => Ok(Step::Settled),
         };
     };
     if now.to != args.to_release {
@@ -140,7 +142,7 @@ fn decide(args: &Args, system: &System, now: Option<&Upgrade>) -> Result<Step, F
             "finish or abort that one first, or run with `-e to_release` of it",
         ));
     }
-    if now.state.aborting() && !matches!(args.state, State::Aborting | State::Aborted) {
+    if now.state.aborting() && !matches!(args.state, State::Aborting | State::AbortingReinstall | State::Aborted) {
         return Err(refused("the upgrade is being aborted".into(), "`stx-upgrade play abort.yml`, then start anew"));
     }
     let step = match args.state {
@@ -186,8 +188,19 @@ fn decide(args: &Args, system: &System, now: Option<&Upgrade>) -> Result<Step, F
             | ActivationFailed | Completing | Completed => return Err(reinstall(&refused)),
             _ => Step::Act,
         },
+        State::AbortingReinstall => match &now.state {
+            AbortingReinstall | AbortCompleting => Step::Settled,
+            UpgradingHosts | UpgradingControllers | ActivationRequested | Activating | ActivatingHosts
+            | ActivationComplete | ActivationFailed => Step::Act,
+            other => {
+                return Err(refused(
+                    format!("the upgrade is {other}: it is aborted in service"),
+                    "`stx-upgrade play abort.yml`",
+                ));
+            }
+        },
         State::Aborted if !system.simplex() => match &now.state {
-            Aborting | AbortCompleting => Step::Wait,
+            Aborting | AbortingReinstall | AbortCompleting => Step::Wait,
             other => {
                 return Err(refused(
                     format!("the upgrade is {other}: the abort is completed once every host runs {} again", now.from),
@@ -226,8 +239,8 @@ fn decide(args: &Args, system: &System, now: Option<&Upgrade>) -> Result<Step, F
 fn reinstall(refused: &dyn Fn(String, &str) -> Failure) -> Failure {
     refused(
         "controller-0 was upgraded: the old release can only come back by reinstalling every host".into(),
-        "go on (`stx-upgrade play upgrade.yml`); or, with a total outage of hours, by hand: `system upgrade-abort`, every other \
-         host locked and off, `system host-downgrade controller-0`, then controller-1, then the others",
+        "go on (`stx-upgrade play upgrade.yml`); or, with a total outage of hours, \
+         `stx-upgrade play abort.yml -e abort_by_reinstallation=true`",
     )
 }
 
@@ -239,6 +252,7 @@ fn goal(state: State) -> &'static UpgradeState {
         State::Started => &UpgradeState::Started,
         State::Activated => &UpgradeState::ActivationComplete,
         State::Aborting => &UpgradeState::Aborting,
+        State::AbortingReinstall => &UpgradeState::AbortingReinstall,
         State::Completed | State::Aborted => &UpgradeState::Completed,
     }
 }
@@ -272,8 +286,9 @@ fn act(args: &Args, system: &System, now: Option<&Upgrade>, host: &mut dyn Act) 
             ],
         ),
         // Simplex asks once, the others twice; an answer that is not asked for is not read.
-        State::Aborting | State::Aborted => {
-            (vec!["upgrade-abort"], Some("yes\nabort\n"), vec![now.supposed(&UpgradeState::Aborting)])
+        State::Aborting | State::AbortingReinstall | State::Aborted => {
+            let then = if args.state == State::Aborted { &UpgradeState::Aborting } else { goal(args.state) };
+            (vec!["upgrade-abort"], Some("yes\nabort\n"), vec![now.supposed(then)])
         }
     };
     match platform::tell(host, &words, stdin, &effects) {
@@ -328,7 +343,7 @@ fn wait(args: &Args, host: &mut dyn Act) -> Result<Option<Upgrade>, Ended> {
         State::Controllers => ("upgrading-controllers: controller-1 reports the new release", minutes(30), minutes(2)),
         State::Hosts => ("upgrading-hosts: controller-0 reports the new release", minutes(30), minutes(2)),
         State::Completed => ("upgrade completed", minutes(15), minutes(1)),
-        State::Aborting | State::Aborted => ("upgrade aborting", minutes(15), minutes(1)),
+        State::Aborting | State::AbortingReinstall | State::Aborted => ("upgrade aborting", minutes(15), minutes(1)),
     };
     let budget = args.timeout.map_or(budget, Duration::from_secs);
     let (mut stands, mut ask_system) = (None, false);
@@ -359,7 +374,7 @@ fn judge(
         return match args.state {
             State::Started => Sight::Never("the upgrade record vanished: the platform's data export failed".into()),
             State::Controllers | State::Hosts | State::Activated => Sight::Never("the upgrade record vanished".into()),
-            State::Aborting | State::Aborted => Sight::Done(now),
+            State::Aborting | State::AbortingReinstall | State::Aborted => Sight::Done(now),
             State::Completed => {
                 *ask_system = true;
                 Sight::Done(now)
@@ -375,6 +390,7 @@ fn judge(
         (State::Activated, state) if state.reached(&ActivationComplete) => Sight::Done(now),
         (State::Controllers | State::Hosts, state) if state.reached(goal(args.state)) => Sight::Done(now),
         (State::Aborting | State::Aborted, Aborting | AbortCompleting) => Sight::Done(now),
+        (State::AbortingReinstall | State::Aborted, AbortingReinstall | AbortCompleting) => Sight::Done(now),
         (State::Aborting, AbortingReinstall) => {
             Sight::Never("the platform went to aborting-reinstall: controller-0 has given up the old release".into())
         }
@@ -423,7 +439,7 @@ fn stuck(args: &Args, host: &mut dyn Act, error: WaitError) -> Failure {
             "bring the hosts named to a current configuration (`system host-lock`/`host-unlock`), then `stx-upgrade resume`",
         ),
         State::Completed => a.cause(lagging).next("`system upgrade-show` and `system show`; then `stx-upgrade resume`"),
-        State::Aborting | State::Aborted => a.next("`system upgrade-show`; then `stx-upgrade play abort.yml` again"),
+        State::Aborting | State::AbortingReinstall | State::Aborted => a.next("`system upgrade-show`; then `stx-upgrade play abort.yml` again"),
     }
     })
 }
@@ -465,7 +481,9 @@ fn activation_failed(args: &Args, host: &mut dyn Act) -> Failure {
 
 /// A simplex abort needs nothing more than its completion.
 fn finish_abort(host: &mut dyn Act) -> Result<(), Failure> {
-    if platform::patiently(host.as_look(), platform::upgrade)?.is_some_and(|u| u.state == UpgradeState::Aborting) {
+    if platform::patiently(host.as_look(), platform::upgrade)?
+        .is_some_and(|u| matches!(u.state, UpgradeState::Aborting | UpgradeState::AbortingReinstall))
+    {
         let gone = [Effect::Suppose("stx/upgrade".into(), Value::Null)];
         match platform::tell(host, &["upgrade-abort-complete"], None, &gone) {
             Ok(_) => {}

@@ -6,7 +6,6 @@ use super::fault::{Fault, Kind, Size};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
-use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -157,8 +156,9 @@ impl<'a> Trial<'a> {
                 Ok(WaitStatus::Exited(_, code)) => return Some(code),
                 Ok(WaitStatus::Signaled(..)) | Err(_) => return None,
                 Ok(WaitStatus::Stopped(..)) => {
-                    if closing && let Some(mut pipe) = reader.take() {
-                        let _ = pipe.read(&mut [0; 64]);
+                    // Whatever was written so far nobody reads.
+                    if closing {
+                        drop(reader.take());
                     }
                     if let Some(fault) = self.fault {
                         self.strike(fault.kind, pid);

@@ -239,6 +239,13 @@ impl System {
             self.restore_in_progress = false;
             self.changed("restore-completed");
         }
+        // The old release has its own database, where the new one was never active.
+        if upgrade.state != "completing" {
+            for load in &mut self.loads {
+                load.state = if load.version == upgrade.from_release { "active" } else { "imported" }.into();
+            }
+            self.info.software_version.clone_from(&upgrade.from_release);
+        }
         self.changed(if upgrade.state == "completing" { "upgrade-completed" } else { "upgrade-aborted" });
         self.effects.push(Effect::SyncDatabase { host: self.active.clone() });
     }
