@@ -183,7 +183,7 @@ fn an_abort_by_reinstallation() {
             let status: serde_json::Value = serde_json::from_slice(&lab.lab(&["status", "--json"]).stdout).unwrap();
             let all = status["hosts"].as_array().unwrap().clone();
             let ok = |name: &&str| all.iter().any(|h| h["name"] == **name && wanted(name, h));
-            if hosts.iter().all(|h| ok(h)) {
+            if hosts.iter().all(ok) {
                 return;
             }
             assert!(std::time::Instant::now() < end, "{what}: {status}");

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::settings::Settings;
+use crate::engine::options::InDoubt;
 
 /// Runs Ansible playbooks over SSH from one binary, remembers every step, and resumes where it was cut off.
 #[derive(Debug, Parser)]
@@ -92,9 +93,9 @@ pub struct Show {
 pub struct Resume {
     /// The run: its id, a part of it, or a journal's path; the last one unless given
     pub run: Option<String>,
-    /// Settle a step that only you can know about: it `ran`, or `run` it
-    #[arg(long, value_name = "ran|run", value_parser = ["ran", "run"])]
-    pub in_doubt: Option<String>,
+    /// Settle a step that only you can know about: it `ran`, or `run` it; with its host where several are in doubt
+    #[arg(long, value_name = "[HOST=]ran|run")]
+    pub in_doubt: Vec<InDoubt>,
     /// Go on although steps were edited since
     #[arg(long)]
     pub accept_edits: bool,
@@ -250,7 +251,7 @@ pub struct Play {
     pub as_ansible: bool,
     /// Taken over from `resume`
     #[arg(skip)]
-    pub in_doubt: Option<String>,
+    pub in_doubt: Vec<InDoubt>,
     #[arg(skip)]
     pub accept_edits: bool,
     /// Exit with Ansible's own codes

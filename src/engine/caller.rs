@@ -365,8 +365,13 @@ impl<'a> Caller<'a> {
             "[{}] `{}` ({}) was begun, and nobody can say whether it ran. Look at the host, then",
             self.step.host, self.step.reference.name, self.step.reference.place
         );
-        let answer = match run.options.in_doubt.clone() {
-            Some(answer) => Some(answer),
+        let host = self.step.host;
+        let place = self.step.place(self.item);
+        // Without a host it is for the only step in doubt; another one that asks must not take it.
+        let given = run.options.in_doubt.iter().find(|answer| answer.is_for(host));
+        let given = given.filter(|answer| run.record.is_answered(&place, answer.host.is_some()));
+        let answer = match given {
+            Some(answer) => Some(if answer.ran { "ran" } else { "run" }.to_owned()),
             None => {
                 let question = format!("{about} type `ran` if it did, `run` to run it now, anything else to stop: ");
                 run.ask(&question, true).await?
@@ -380,7 +385,7 @@ impl<'a> Caller<'a> {
             }
             Some("run") => Ok((by, Ruling::Again, "the operator says to run it".into(), Settled::Again)),
             _ => Err(End::Halt(Halt::InDoubt(format!(
-                "{about} `stx-upgrade resume --in-doubt ran` if it did, `--in-doubt run` to run it now"
+                "{about} `stx-upgrade resume --in-doubt {host}=ran` if it did, `--in-doubt {host}=run` to run it now"
             )))),
         }
     }

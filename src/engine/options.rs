@@ -40,8 +40,8 @@ pub struct Options {
     pub yes: bool,
     /// `--accept-edits`: results of steps that were edited since are taken as they are.
     pub accept_edits: bool,
-    /// `--in-doubt run|ran`: how a step is settled that only the operator can settle.
-    pub in_doubt: Option<String>,
+    /// `--in-doubt [HOST=]ran|run`: how steps are settled that only the operator can settle.
+    pub in_doubt: Vec<InDoubt>,
     /// Who drives the run: `ops@jump1`.
     pub operator: String,
     /// Where this run is on record.
@@ -100,5 +100,34 @@ impl Mismatch {
             Some("ignore") => Mismatch::Ignore,
             _ => Mismatch::Warning,
         }
+    }
+}
+
+/// What the operator says of a step in doubt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InDoubt {
+    /// The host that it is about; none where one step alone is in doubt.
+    pub host: Option<String>,
+    /// It ran, and is taken as done; otherwise it is run now.
+    pub ran: bool,
+}
+
+impl InDoubt {
+    pub fn is_for(&self, host: &str) -> bool {
+        self.host.as_deref().is_none_or(|named| named == host)
+    }
+}
+
+impl std::str::FromStr for InDoubt {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<InDoubt, String> {
+        let (host, word) = text.rsplit_once('=').map_or((None, text), |(host, word)| (Some(host), word));
+        let ran = match word {
+            "ran" => true,
+            "run" => false,
+            _ => return Err("say `ran` or `run`, or of a host: `controller-0=ran`".into()),
+        };
+        Ok(InDoubt { host: host.map(str::to_owned), ran })
     }
 }

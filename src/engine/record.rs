@@ -51,6 +51,8 @@ pub struct Recorder {
     handed_over: Mutex<Vec<(Link, Attempt)>>,
     /// Steps in doubt that only the operator could settle, and that this part has not ended.
     unmet: Mutex<HashSet<StepKey>>,
+    /// Steps that the operator's answer was taken for.
+    answered: Mutex<HashSet<StepKey>>,
     attempts: AtomicU64,
     /// Where a host was lost to a failure: what it did from that record on (the failed step, `always` parts behind it) is done
     /// anew by a resume.
@@ -75,6 +77,7 @@ impl Recorder {
             held: Mutex::default(),
             handed_over: Mutex::default(),
             unmet,
+            answered: Mutex::default(),
             attempts,
             lost,
             secrets: AtomicU64::new(secrets as u64),
@@ -140,6 +143,25 @@ impl Recorder {
     /// A step that was begun and has no end on record.
     pub fn in_doubt(&self, place: &StepPlace) -> Option<&Started> {
         self.earlier.in_doubt.get(&place.key())
+    }
+
+    /// Whether an answer of the operator is for this step: one that names its host, or the one for all of the run where no other
+    /// step is in doubt. It is taken once; a step that gets in doubt again in this part is asked for again.
+    pub fn is_answered(&self, place: &StepPlace, named: bool) -> bool {
+        let key = place.key();
+        if !self.earlier.in_doubt.contains_key(&key) || !(named || self.is_sole_doubt(&key)) {
+            return false;
+        }
+        self.answered.lock().is_ok_and(|mut answered| answered.insert(key))
+    }
+
+    fn is_sole_doubt(&self, key: &StepKey) -> bool {
+        let mut asks = self.earlier.in_doubt.values().filter(|s| s.recovery == Recovery::Ask).map(|s| &s.key);
+        match (asks.next(), asks.next()) {
+            (Some(sole), None) => sole == key,
+            (None, _) => self.earlier.in_doubt.len() == 1,
+            _ => false,
+        }
     }
 
     /// A step in doubt that this part did not come to: the inventory or the playbook has it no more.

@@ -49,16 +49,6 @@ pub enum Halt {
     Refused(String),
 }
 
-/// What a resume says that has gone through without coming to a step in doubt.
-fn gone(started: &Started) -> Halt {
-    let host = started.key.place().map_or_else(|| started.host.clone(), |place| place.host);
-    Halt::InDoubt(format!(
-        "[{host}] `{}` ({}) was begun, and nobody can say whether it ran; the inventory or the playbook has it no more. Put it \
-         back, then `stx-upgrade resume`; if it is gone for good, look at the host, then `stx-upgrade resume --in-doubt ran`",
-        started.step.name, started.step.place
-    ))
-}
-
 /// Everything that the steps of a run share.
 pub struct Run {
     pub id: String,
@@ -143,6 +133,19 @@ impl Run {
         })
     }
 
+    /// A resume has gone through without coming to a step in doubt: only the operator can leave it at that.
+    fn gone(&self, started: &Started) -> Result<(), Halt> {
+        let host = started.key.place().map_or_else(|| started.host.clone(), |place| place.host);
+        if self.options.in_doubt.iter().any(|answer| answer.is_for(&host)) {
+            return Ok(());
+        }
+        Err(Halt::InDoubt(format!(
+            "[{host}] `{}` ({}) was begun, and nobody can say whether it ran; the inventory or the playbook has it no more. Put it \
+             back, then `stx-upgrade resume`; if it is gone for good, look at the host, then `stx-upgrade resume --in-doubt {host}=ran`",
+            started.step.name, started.step.place
+        )))
+    }
+
     /// Runs a plan to its end, and says how it ended.
     pub async fn drive(self: &Arc<Run>, plan: &Plan) -> Ended {
         let mut matched = false;
@@ -153,8 +156,8 @@ impl Run {
         let stats = self.out.stats();
         let (failed, unreachable) = (stats.iter().any(|s| s.failed > 0), stats.iter().any(|s| s.unreachable > 0));
         let changed = stats.iter().any(|s| s.changed > 0);
-        if result.is_ok() && !failed && !unreachable && self.options.in_doubt.is_none() {
-            result = self.record.unmet().map_or(Ok(()), |step| Err(gone(step)));
+        if result.is_ok() && !failed && !unreachable {
+            result = self.record.unmet().map_or(Ok(()), |step| self.gone(step));
         }
         let halt = result.err();
         let end = match &halt {

@@ -106,11 +106,31 @@ fn a_step_in_doubt_is_left_to_the_operator() {
         place
             .play(&text)
             .code(13)
-            .says("`stx-upgrade resume --in-doubt ran` if it did, `--in-doubt run` to run it now");
+            .says("`stx-upgrade resume --in-doubt localhost=ran` if it did, `--in-doubt localhost=run` to run it now");
         place.run(&["resume"]).code(13).says("--in-doubt");
         place.run(&["resume", "--in-doubt", answer]).code(0).says("changed=1");
         assert_eq!(place.read("log"), log, "{answer}");
     }
+}
+
+/// What the operator says of one host is not taken for another.
+#[test]
+fn an_answer_is_for_the_host_that_it_names() {
+    let place = Place::new();
+    let kills = "shell: test -e once{{ inventory_hostname }} || { touch once{{ inventory_hostname }}; kill -9 $PPID $$; }; \
+                 echo {{ inventory_hostname }} >> log";
+    let text = format!("- hosts: all\n  gather_facts: false\n  tasks:\n    - {kills}\n");
+    place.write("hosts", "[all]\na\nb\n[all:vars]\nansible_connection=local\n");
+    place.write("site.yml", &text);
+    place.run(&["play", "site.yml", "-i", "hosts"]).code(13).says("--in-doubt ");
+    place.run(&["resume", "--in-doubt", "run"]).code(13).says("--in-doubt ");
+    assert_eq!(place.read("log"), "");
+    place.run(&["resume", "--in-doubt", "a=run"]).code(13).says("--in-doubt b=ran");
+    assert_eq!(place.read("log"), "a\n");
+    place.run(&["resume", "--in-doubt", "c=run"]).code(13).says("--in-doubt b=ran");
+    place.run(&["resume", "--in-doubt", "b=perhaps"]).code(5).says("controller-0=ran");
+    place.run(&["resume", "--in-doubt", "b=ran"]).code(0);
+    assert_eq!(place.read("log"), "a\n");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What a run came to, as far as no fault may change it.
 
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Counts of a host's recap that a fault leaves alone. `changed` is not among them: a step that is run again after a
 /// doubt counts as changed, so that its handlers run.
@@ -21,6 +21,8 @@ pub struct End {
     pub changes: BTreeMap<String, usize>,
     /// Digests of the hosts' files below /srv.
     pub files: BTreeMap<String, String>,
+    /// Steps that failed, by host and name; not compared.
+    pub failures: BTreeSet<String>,
 }
 
 impl End {
@@ -39,6 +41,9 @@ impl End {
                 {
                     let name = format!("{}: {}", text(&event["host"]), text(&event["step"]["name"]));
                     *self.handlers.entry(name).or_default() += 1;
+                }
+                Some("host_done") if event["result"]["outcome"]["status"] == "failed" => {
+                    self.failures.insert(format!("{}: {}", text(&event["host"]), text(&event["step"]["name"])));
                 }
                 _ => {}
             }

