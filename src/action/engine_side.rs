@@ -60,8 +60,8 @@ pub trait Context: Send {
     fn render(&self, value: &Value) -> Result<Value, Failure>;
     /// Evaluates a bare expression (`that`, `var`); the text is trusted, as it was written by the user.
     fn expression(&self, text: &str) -> Result<Value, Failure>;
-    /// The same to be shown: what is undefined is told in Ansible's words, and is no failure.
-    fn expression_shown(&self, text: &str) -> Result<Value, Failure>;
+    /// The same to be shown: what is undefined is told in Ansible's words and by a warning, and is no failure.
+    fn expression_shown(&self, text: &str) -> Result<(Value, Option<String>), Failure>;
     /// The truth of a condition, with Ansible's strictness.
     fn condition(&self, condition: &Value) -> Result<bool, Failure>;
     /// Renders the text of a template file with extra variables and the `template` module's options.

@@ -111,11 +111,15 @@ impl Context for ActionContext<'_> {
         self.caller.step.run.templar.expression(text, span, self.caller.scope).map_err(Self::template)
     }
 
-    fn expression_shown(&self, text: &str) -> Result<Value, Failure> {
+    fn expression_shown(&self, text: &str) -> Result<(Value, Option<String>), Failure> {
         let span = &self.caller.step.task.task.span;
         match self.caller.step.run.templar.expression(text, span, self.caller.scope) {
-            Err(error) if error.is_undefined() => Ok(Value::str(format!("<< error 1 - {} >>", error.message))),
-            other => other.map_err(Self::template),
+            Err(error) if error.is_undefined() => {
+                let place = error.span.as_ref().map(|s| format!("{}: ", s.place())).unwrap_or_default();
+                let warning = format!("Encountered 1 template error.\nerror 1 - {place}{error}");
+                Ok((Value::str(format!("<< error 1 - {} >>", error.message)), Some(warning)))
+            }
+            other => other.map(|value| (value, None)).map_err(Self::template),
         }
     }
 

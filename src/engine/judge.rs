@@ -1,6 +1,7 @@
 //! What a result means: `changed_when`, `failed_when`, `until`, and the one result that a loop's items make.
 
 use super::scope::TaskScope;
+use crate::dict;
 use crate::model::outcome::{Outcome, Status};
 use crate::model::playbook::Written;
 use crate::model::value::{Dict, Value};
@@ -65,6 +66,22 @@ fn unjudged(outcome: Outcome, what: &str, error: &TemplateError) -> Outcome {
     Outcome { status: Status::Failed, ..outcome }.with(&format!("{what}_result"), error.to_string()).msg(said)
 }
 
+/// The differences in the shape in which Ansible's modules register them: some give a list, whatever its length, and those that
+/// edit lines tell of the file's attributes too, by no more than their name where nothing became of them.
+pub fn registered_diff(action: &str, outcome: &Outcome) -> Value {
+    let diff = outcome.diff_value();
+    match crate::plan::words::local_name(action) {
+        "copy" | "template" if diff.as_list().is_none() => Value::list(vec![diff]),
+        "lineinfile" | "blockinfile" if diff.as_list().is_none() => {
+            let header = diff.get("after_header").map(Value::to_string).unwrap_or_default();
+            let header = format!("{} (file attributes)", header.trim_end_matches(" (content)"));
+            let attributes = dict! {"before_header" => header.as_str(), "after_header" => header.as_str()};
+            Value::list(vec![diff, Value::dict(attributes)])
+        }
+        _ => diff,
+    }
+}
+
 /// A loop's items, with the variables of each, as one result: changed, failed or unreachable if any was, skipped if all were.
 pub fn combine(items: &[(Dict, Outcome)]) -> Outcome {
     let outcomes = || items.iter().map(|(_, o)| o);
@@ -99,9 +116,10 @@ pub fn combine(items: &[(Dict, Outcome)]) -> Outcome {
             Value::dict(d)
         })
         .collect();
-    let mut combined = Outcome { status, changed: outcomes().any(|o| o.changed), ..Outcome::default() }
-        .with("results", Value::list(results))
-        .msg(msg);
+    let mut combined =
+        Outcome { status, changed: outcomes().any(|o| o.changed), failed_if_so: true, ..Outcome::default() }
+            .with("results", Value::list(results))
+            .msg(msg);
     if combined.status != Status::Skipped {
         combined.data.insert("skipped".into(), false.into());
     }

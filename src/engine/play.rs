@@ -3,6 +3,7 @@
 
 mod free;
 mod handlers;
+mod known;
 
 pub use free::is_free;
 use free::strategy;
@@ -25,22 +26,23 @@ use super::step::{Ended, Step};
 use crate::model::event::Event;
 use crate::model::outcome::{Consequence, Flow, Status};
 use crate::model::value::{Dict, Value};
-use crate::plan::roles::{Brought, take_handlers};
 use crate::plan::words::local_name;
 use crate::plan::{Kind, PlayPlan, RolePlan, TaskPlan};
 
 /// A batch of a play, as its steps see it.
 pub struct PlayState {
     pub plan: Arc<PlayPlan>,
-    /// Hosts of the batch, and of the whole play.
+    /// Hosts of the batch.
     pub hosts: Vec<String>,
-    pub all_hosts: Vec<String>,
+    /// Hosts of the whole play, and those that its tasks add.
+    all_hosts: RwLock<Vec<String>>,
     /// `vars_prompt`, and per host `vars_files`.
     pub prompted: Arc<Dict>,
     pub file_vars: HashMap<String, Arc<Dict>>,
     /// Handlers and roles that are known by now: the play's own, and what dynamic includes brought.
     handlers: RwLock<Vec<Arc<TaskPlan>>>,
-    roles: RwLock<Vec<Arc<RolePlan>>>,
+    /// With whether the whole play sees a role's variables.
+    roles: RwLock<Vec<(Arc<RolePlan>, bool)>>,
     /// A task ended the play, or this batch of it; that is no failure.
     left: AtomicBool,
     play_ended: AtomicBool,
@@ -87,11 +89,11 @@ impl PlayState {
             .map(|h| (h.clone(), HostState { cursor: Cursor::new(nodes.clone()), ..HostState::default() }))
             .collect();
         let handlers = RwLock::new(plan.handlers.clone());
-        let roles = RwLock::new(plan.roles.clone());
+        let roles = RwLock::new(plan.roles.iter().map(|r| (r.clone(), true)).collect());
         PlayState {
             plan,
             hosts,
-            all_hosts,
+            all_hosts: RwLock::new(all_hosts),
             prompted,
             file_vars,
             handlers,
@@ -112,13 +114,6 @@ impl PlayState {
         self.with(|s| {
             s.iter().filter(|(_, h)| !h.failed && !h.unreachable && !h.ended).map(|(n, _)| n.clone()).collect()
         })
-    }
-
-    /// Hosts of the whole play that have not failed.
-    pub fn remaining(&self, run: &Run) -> Vec<String> {
-        let lost = self
-            .with(|s| s.iter().filter(|(_, h)| h.failed || h.unreachable).map(|(n, _)| n.clone()).collect::<Vec<_>>());
-        self.all_hosts.iter().filter(|h| !run.is_out(h) && !lost.contains(h)).cloned().collect()
     }
 
     /// The task and the result that a rescue deals with on a host.
@@ -144,25 +139,6 @@ impl PlayState {
         matches!(local_name(&action), "add_host" | "pause")
             || (matches!(task.kind, Kind::Meta) && for_all(word().trim()))
             || (task.common.run_once.is_some() && once())
-    }
-
-    /// Roles whose defaults and variables the whole play sees.
-    pub fn roles(&self) -> Vec<Arc<RolePlan>> {
-        self.roles.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn handlers(&self) -> Vec<Arc<TaskPlan>> {
-        self.handlers.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Takes in what a dynamic include brought.
-    pub fn brought(&self, brought: Brought, public: bool) {
-        let Brought { roles, handlers } = brought;
-        let mut known = self.handlers.write().unwrap_or_else(PoisonError::into_inner);
-        take_handlers(&mut known, handlers);
-        if public {
-            self.roles.write().unwrap_or_else(PoisonError::into_inner).extend(roles);
-        }
     }
 
     fn visit(&self, host: &str, id: &str) -> u32 {
@@ -377,7 +353,8 @@ impl PlayState {
             }
             let followers: Vec<String> = if once { hosts.to_vec() } else { vec![host.clone()] };
             for notify in &end.notify {
-                self.notify(run, task, &followers, notify)?;
+                // With `run_once` too it is this host's handler alone.
+                self.notify(run, task, host, notify)?;
             }
             for consequence in &end.consequences {
                 match consequence {

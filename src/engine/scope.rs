@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 
+use indexmap::IndexSet;
+
 use super::execute;
 use super::play::PlayState;
 use super::run::Run;
@@ -114,14 +116,9 @@ impl TaskScope {
         }
     }
 
-    fn role_names(&self, of: fn(&RolePlan) -> bool) -> Value {
-        let mut names: Vec<String> = Vec::new();
-        for role in self.roles().iter().filter(|r| of(r)) {
-            if !names.contains(&role.name) {
-                names.push(role.name.clone());
-            }
-        }
-        names.into_iter().collect()
+    fn role_names(&self, of: fn(&RolePlan) -> bool) -> Vec<String> {
+        let roles = self.play.as_ref().map(|p| p.named_roles()).unwrap_or_default();
+        roles.iter().filter(|r| of(r)).map(|r| r.name.clone()).collect()
     }
 
     fn roles(&self) -> Vec<Arc<RolePlan>> {
@@ -240,6 +237,7 @@ impl TaskScope {
     fn magic(&self, name: &str) -> Option<Value> {
         let run = &self.run;
         let names = |list: Vec<String>| -> Value { list.into_iter().collect() };
+        let once = |list: Vec<String>| names(list.into_iter().collect::<IndexSet<_>>().into_iter().collect());
         let path = |p: &Path| -> Value { run.absolute(p).display().to_string().into() };
         let role = self.task.as_ref().and_then(|t| t.role.as_ref());
         let play = self.play.as_ref();
@@ -278,12 +276,13 @@ impl TaskScope {
             "omit" => return None,
             "playbook_dir" => play.map(|p| path(&p.plan.dir))?,
             "ansible_play_name" => play.map(|p| run.play_title(&p.plan).into())?,
-            "ansible_play_batch" => names(play?.active()),
-            "ansible_play_hosts" | "play_hosts" => names(play?.remaining(run)),
-            "ansible_play_hosts_all" => names(play?.all_hosts.clone()),
-            "ansible_play_role_names" | "role_names" => self.role_names(|r| !r.dependency),
-            "ansible_dependent_role_names" => self.role_names(|r| r.dependency),
-            "ansible_role_names" => self.role_names(|_| true),
+            "ansible_play_batch" | "play_hosts" => names(play?.active()),
+            "ansible_play_hosts" => names(play?.remaining(run)),
+            "ansible_play_hosts_all" => names(play?.all_hosts()),
+            // As often as they are named, which the others are not.
+            "ansible_play_role_names" | "role_names" => names(self.role_names(|r| !r.dependency)),
+            "ansible_dependent_role_names" => once(self.role_names(|r| r.dependency)),
+            "ansible_role_names" => once(self.role_names(|_| true)),
             "role_name" | "ansible_role_name" => role?.name.as_str().into(),
             "role_path" => path(&role?.dir),
             "ansible_parent_role_names" => names(including(role?)?.iter().map(|r| r.name.clone()).collect()),

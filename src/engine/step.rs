@@ -249,7 +249,7 @@ impl<'a> Step<'a> {
         match judge::all(&self.run.templar, &self.task.when, scope) {
             Ok(Ok(())) => Ok(None),
             Ok(Err(condition)) => Ok(Some(
-                Outcome::skipped("")
+                Outcome { failed_if_so: true, ..Outcome::skipped("") }
                     .with("skip_reason", "Conditional result was False")
                     .with("false_condition", condition.value),
             )),
@@ -273,13 +273,7 @@ impl<'a> Step<'a> {
         loop {
             let mut done = execute::execute(self, scope, item).await?;
             if !done.outcome.diff.is_empty() && self.wants_diff(scope) {
-                let mut diff = done.outcome.diff_value();
-                // Ansible's actions that copy files give a list, whatever its length.
-                if matches!(crate::plan::words::local_name(&self.task.action()), "copy" | "template")
-                    && diff.as_list().is_none()
-                {
-                    diff = Value::list(vec![diff]);
-                }
+                let diff = judge::registered_diff(&self.task.action(), &done.outcome);
                 done.outcome.data.insert("diff".into(), diff);
             }
             if retrying {
@@ -419,8 +413,8 @@ impl<'a> Step<'a> {
                 }
             }
             Consequence::AddHost { name, groups, vars } => {
-                let (name, groups, vars) = (name.clone(), groups.clone(), vars.clone());
-                self.run.add(Addition::Host { name, groups, vars })?;
+                self.play.host_added(self.run, name, consequence);
+                self.run.add(Addition::Host { name: name.clone(), groups: groups.clone(), vars: vars.clone() })?;
             }
             Consequence::GroupBy { group, parents } => {
                 let (host, group, parents) = (self.host.to_owned(), group.clone(), parents.clone());

@@ -27,6 +27,9 @@ pub struct Outcome {
     pub diff: Vec<Diff>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// Registered with `failed` where it did fail only: a loop as a whole, and a task whose condition is false.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub failed_if_so: bool,
 }
 
 /// How a task ended on a host.
@@ -100,7 +103,7 @@ impl Outcome {
 
     /// The differences as a registered variable shows them: a mapping, or several in a list.
     pub fn diff_value(&self) -> Value {
-        // What file modules compare are values in JSON, under no header.
+        // What file modules compare are values in JSON, under no header or that of a file's attributes.
         let value = |text: &str| serde_json::from_str::<Value>(text).ok().filter(|v| v.as_dict().is_some());
         let one = |diff: &Diff| match diff {
             Diff::Text { before_name, after_name, before, after }
@@ -109,12 +112,16 @@ impl Outcome {
                 let side = |text: &str| value(text).unwrap_or_else(|| text.into());
                 Value::dict(dict! {"before" => side(before), "after" => side(after)})
             }
-            Diff::Text { before_name, after_name, before, after } => Value::dict(dict! {
-                "before_header" => before_name.as_str(),
-                "after_header" => after_name.as_str(),
-                "before" => before.as_str(),
-                "after" => after.as_str(),
-            }),
+            Diff::Text { before_name, after_name, before, after } => {
+                let of_attributes = after_name.ends_with(" (file attributes)");
+                let side = |text: &str| value(text).filter(|_| of_attributes).unwrap_or_else(|| text.into());
+                Value::dict(dict! {
+                    "before_header" => before_name.as_str(),
+                    "after_header" => after_name.as_str(),
+                    "before" => side(before),
+                    "after" => side(after),
+                })
+            }
             Diff::Prepared(text) => Value::dict(dict! {"prepared" => text.as_str()}),
         };
         match self.diff.as_slice() {
@@ -148,6 +155,7 @@ impl Outcome {
             facts: mask.dict(&self.facts),
             diff: self.diff.iter().map(diff).collect(),
             warnings: self.warnings.iter().map(|w| mask.text(w)).collect(),
+            failed_if_so: self.failed_if_so,
         }
     }
 
@@ -158,13 +166,16 @@ impl Outcome {
     /// The dictionary that `register` stores, as Ansible shapes it: the module's values with `changed`, `failed`, and
     /// where they apply `msg`, `skipped`, `unreachable`, `ansible_facts`, `warnings`, `not_knowable`.
     pub fn registered(&self) -> Dict {
-        let mut d = dict! {"changed" => self.changed, "failed" => self.is_failed()};
+        let mut d = dict! {"changed" => self.changed};
+        if !self.failed_if_so || self.is_failed() {
+            d.insert("failed".into(), self.is_failed().into());
+        }
         d.extend(self.data.iter().map(|(k, v)| (k.clone(), v.clone())));
         if !self.msg.is_empty() {
             d.insert("msg".into(), self.msg.as_str().into());
         }
         match &self.status {
-            Status::Ok if d["failed"] == Value::Bool(false) => {}
+            Status::Ok | Status::Failed if self.failed_if_so || d.get("failed") == Some(&Value::Bool(false)) => {}
             Status::Ok | Status::Failed => {
                 // There is no traceback of ours; conditions ask whether there is one.
                 d.entry("exception".into()).or_insert_with(|| "(traceback unavailable)".into());

@@ -14,14 +14,13 @@ impl PlayState {
         self: &Arc<Self>,
         run: &Arc<Run>,
         task: &TaskPlan,
-        hosts: &[String],
+        host: &str,
         name: &str,
     ) -> Result<(), Halt> {
         let handlers = self.handlers();
         let mut found: Vec<usize> = Vec::new();
         let mut by_name = None;
         for (i, handler) in handlers.iter().enumerate() {
-            let host = hosts.first().map_or("", String::as_str);
             let scope = TaskScope::new(run, self, host, handler);
             let own =
                 handler.written_name().and_then(|w| run.templar.render(&w.value, &scope).ok()).map(|v| v.to_string());
@@ -51,10 +50,8 @@ impl PlayState {
             run.warn(&said);
         }
         self.with(|s| {
-            for host in hosts {
-                if let Some(state) = s.get_mut(host) {
-                    state.notified.extend(found.iter().copied());
-                }
+            if let Some(state) = s.get_mut(host) {
+                state.notified.extend(found.iter().copied());
             }
         });
         Ok(())

@@ -42,10 +42,11 @@ impl Action for Debug {
             });
         };
         // A variable that is not there is told, not failed on.
-        let (name, value) = match &var {
-            Value::Str(text) => (text.to_string(), ctx.expression_shown(text)),
-            other => (other.to_string(), Ok(other.clone())),
+        let (name, shown) = match &var {
+            Value::Str(text) => (text.to_string(), ctx.expression_shown(text)?),
+            other => (other.to_string(), (other.clone(), None)),
         };
-        Ok(Outcome::ok().with(&name, value?))
+        let (value, warning) = shown;
+        Ok(Outcome { warnings: warning.into_iter().collect(), ..Outcome::ok() }.with(&name, value))
     }
 }
