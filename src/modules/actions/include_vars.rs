@@ -11,6 +11,11 @@ use crate::model::value::{Dict, Key, Value};
 
 pub struct IncludeVars;
 
+crate::choices! {
+    /// What becomes of mappings that are there already.
+    pub enum Hashes { Replace = "replace", Merge = "merge" }
+}
+
 crate::arguments! {
     pub struct Args {
         /// A file of variables: YAML or JSON.
@@ -29,8 +34,8 @@ crate::arguments! {
         extensions []: Vec<String> = vec!["yaml".to_owned(), "yml".to_owned(), "json".to_owned()],
         /// Whether files of other endings are passed over instead of failed on.
         ignore_unknown_extensions []: bool = false,
-        /// Must stay `replace`.
-        hash_behaviour []: Option<String>,
+        /// What becomes of mappings that are there already: replaced, or merged with what is read.
+        hash_behaviour []: Hashes = Hashes::Replace,
     }
     rules [Exclusive(&["file", "dir"]), OneOf(&["file", "dir"])]
 }
@@ -47,9 +52,6 @@ impl Action for IncludeVars {
     type Args = Args;
 
     async fn run(args: Args, _: Dict, ctx: &mut dyn Context) -> Result<Outcome, Failure> {
-        if args.hash_behaviour.as_deref().is_some_and(|h| h != "replace") {
-            return Err(Failure::new("hash_behaviour: only `replace` is supported; use the `combine` filter to merge"));
-        }
         let files = match (&args.file, &args.dir) {
             (Some(file), _) => vec![ctx.find("vars", file)?],
             (None, Some(dir)) => folder(&args, &ctx.find("vars", dir)?)?,
@@ -63,6 +65,13 @@ impl Action for IncludeVars {
         if let Some(name) = &args.name {
             vars = Dict::from_iter([(Key::from(name.as_str()), Value::dict(vars))]);
         }
+        if args.hash_behaviour == Hashes::Merge {
+            for (key, value) in &mut vars {
+                if let (Some(Value::Dict(before)), Value::Dict(read)) = (ctx.var(&key.to_string())?, &*value) {
+                    *value = Value::dict(merged(&before, read));
+                }
+            }
+        }
         let names: Value = files.iter().map(|f| f.name.as_str()).collect();
         let mut outcome = Outcome::ok().with("ansible_included_var_files", names);
         outcome.facts = vars.clone();
@@ -72,6 +81,19 @@ impl Action for IncludeVars {
         ctx.consequence(Consequence::IncludeVars { vars });
         Ok(outcome)
     }
+}
+
+/// Both mappings, and their own mappings so too; what was read wins.
+fn merged(before: &Dict, read: &Dict) -> Dict {
+    let mut all = before.clone();
+    for (key, value) in read {
+        let value = match (all.get(key), value) {
+            (Some(Value::Dict(old)), Value::Dict(new)) => Value::dict(merged(old, new)),
+            _ => value.clone(),
+        };
+        all.insert(key.clone(), value);
+    }
+    all
 }
 
 /// The files of a folder that are wanted, sorted by name, folder by folder.
