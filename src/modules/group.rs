@@ -1,4 +1,4 @@
-//! `group`: groups of the host, by its own `groupadd`, `groupmod` and `groupdel`.
+//! `group`: groups of the host, by its own `groupadd`, `groupmod` and `groupdel`; with `local` by those of libuser.
 
 use super::accounts::{self, Group as Found};
 use crate::action::command::Command;
@@ -23,6 +23,12 @@ arguments! {
         non_unique []: bool = false,
         /// Delete it even if it is somebody's first group.
         force []: bool = false,
+        /// Lowest number that a new group may get.
+        gid_min []: Option<u64>,
+        /// Highest number that a new group may get.
+        gid_max []: Option<u64>,
+        /// Only the host's own files, with the programs of libuser: for hosts that know groups from elsewhere too.
+        local []: bool = false,
     }
 }
 
@@ -42,6 +48,12 @@ impl Module for Group {
             return Err(Failure::new("non_unique is True but all of the following are missing: gid"));
         }
         let name = args.name.as_str();
+        let not_local =
+            [(args.gid_min.is_some(), "gid_min"), (args.gid_max.is_some(), "gid_max"), (args.non_unique, "non_unique")];
+        if let Some((_, word)) = not_local.iter().find(|(given, _)| *given && args.local) {
+            return Err(failed(name, format!("'{word}' can not be used with 'local'")));
+        }
+        let tool = |program: &str| format!("{}{program}", if args.local { "l" } else { "" });
         let found = accounts::local_groups(host.as_look())?.into_iter().find(|g| g.name == name);
         let gid = args
             .gid
@@ -69,8 +81,9 @@ impl Module for Group {
         match (args.state, found) {
             (State::Absent, None) => done(false, None),
             (State::Absent, Some(_)) => {
-                let mut argv = vec!["groupdel"];
-                argv.extend(args.force.then_some("-f"));
+                let program = tool("groupdel");
+                let mut argv = vec![program.as_str()];
+                argv.extend((args.force && !args.local).then_some("-f"));
                 argv.push(name);
                 let effect = file_effect(host, |groups| groups.retain(|g| g.name != name))?;
                 run(host, name, &argv, &[effect])?;
@@ -80,16 +93,28 @@ impl Module for Group {
                 let taken = accounts::local_groups(host.as_look())?;
                 let new = match gid {
                     Some(gid) => gid,
-                    None => free_id(args.system, |id| taken.iter().any(|g| g.gid == id)),
+                    None => {
+                        let is_taken = |id: u32| taken.iter().any(|g| g.gid == id);
+                        let span = args.gid_min.unwrap_or(1000)..=args.gid_max.unwrap_or(60_000);
+                        let limited = args.gid_min.is_some() || args.gid_max.is_some();
+                        let mut within = span.filter_map(|id| u32::try_from(id).ok()).filter(|id| !is_taken(*id));
+                        limited.then(|| within.next()).flatten().unwrap_or_else(|| free_id(args.system, is_taken))
+                    }
                 };
                 unique(host, new)?;
                 let number = new.to_string();
-                let mut argv = vec!["groupadd"];
+                let program = tool("groupadd");
+                let mut argv = vec![program.as_str()];
                 if gid.is_some() {
                     argv.extend(["-g", number.as_str()]);
                     argv.extend(args.non_unique.then_some("-o"));
                 }
                 argv.extend(args.system.then_some("-r"));
+                let limits: Vec<String> = [("GID_MIN", args.gid_min), ("GID_MAX", args.gid_max)]
+                    .iter()
+                    .filter_map(|(name, limit)| Some(format!("{name}={}", (*limit)?)))
+                    .collect();
+                argv.extend(limits.iter().flat_map(|l| ["-K", l]));
                 argv.push(name);
                 let group = Found { name: name.into(), gid: new, members: Vec::new() };
                 let effect = file_effect(host, |groups| groups.push(group))?;
@@ -101,7 +126,8 @@ impl Module for Group {
                 let Some(new) = gid.filter(|g| *g != now.gid) else { return done(false, Some(now.gid)) };
                 unique(host, new)?;
                 let number = new.to_string();
-                let mut argv = vec!["groupmod", "-g", number.as_str()];
+                let program = tool("groupmod");
+                let mut argv = vec![program.as_str(), "-g", number.as_str()];
                 argv.extend(args.non_unique.then_some("-o"));
                 argv.push(name);
                 let effect = file_effect(host, |groups| {

@@ -1,6 +1,12 @@
-//! `user`: accounts of the host, by its own `useradd`, `usermod` and `userdel`.
+//! `user`: accounts of the host, by its own `useradd`, `usermod` and `userdel`; with `local` by those of libuser, which leave
+//! central databases alone.
+
+mod aging;
+mod keys;
 
 use std::path::PathBuf;
+
+use aging::{Shadow, expiry};
 
 use super::accounts::{self, User as Found};
 use super::group::{file_effect, free_id};
@@ -69,6 +75,26 @@ arguments! {
         ssh_key_file []: Option<PathBuf>,
         /// Comment of the key.
         ssh_key_comment []: Option<String>,
+        /// Passphrase of the key, if it is made.
+        ssh_key_passphrase []: Option<Secret>,
+        /// Days that a password holds at most.
+        password_expire_max []: Option<i64>,
+        /// Days before it may be changed again.
+        password_expire_min []: Option<i64>,
+        /// Days of warning before it ends.
+        password_expire_warn []: Option<i64>,
+        /// Days after its end until the account is disabled.
+        password_expire_account_disable []: Option<i64>,
+        /// Umask that its new home directory is made with.
+        umask []: Option<String>,
+        /// Lowest number that a new account may get.
+        uid_min []: Option<u64>,
+        /// Highest number that a new account may get.
+        uid_max []: Option<u64>,
+        /// Its user of SELinux, as `staff_u`, if it is made.
+        seuser []: Option<String>,
+        /// Only the host's own files, with the programs of libuser: for hosts that know users from elsewhere too.
+        local []: bool = false,
     }
 }
 
@@ -91,6 +117,16 @@ impl Module for User {
     type Args = Args;
 
     fn run(args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {
+        let not_local = [
+            (args.umask.is_some(), "umask"),
+            (args.uid_min.is_some(), "uid_min"),
+            (args.uid_max.is_some(), "uid_max"),
+            (args.non_unique, "non_unique"),
+            (args.seuser.is_some(), "seuser"),
+        ];
+        if let Some((_, word)) = not_local.iter().find(|(given, _)| *given && args.local) {
+            return Err(failed(&args.name, format!("'{word}' can not be used with 'local'")));
+        }
         let found = local(host, &args.name)?;
         let mut created = false;
         let mut changed = match (args.state, found) {
@@ -111,6 +147,7 @@ impl Module for User {
             outcome.changed = changed;
             return Ok(outcome.with("force", args.force).with("remove", args.remove));
         }
+        changed |= aging::set(&args, host)?;
         if let Some(now) = local(host, &args.name)? {
             outcome = outcome
                 .with("uid", now.uid)
@@ -119,7 +156,7 @@ impl Module for User {
                 .with("home", now.home.as_str())
                 .with("shell", now.shell.as_str());
             if args.generate_ssh_key {
-                let (made, key, file) = ssh_key(&args, &now, host)?;
+                let (made, key, file) = keys::ssh_key(&args, &now, host)?;
                 changed |= made;
                 outcome = outcome.with("ssh_key_file", file).with("ssh_public_key", key);
             }
@@ -140,6 +177,11 @@ impl Module for User {
 
 fn local(host: &mut dyn Act, name: &str) -> Result<Option<Found>, HostError> {
     Ok(accounts::local_users(host.as_look())?.into_iter().find(|u| u.name == name))
+}
+
+/// The program for it: that of libuser for local accounts.
+fn tool(args: &Args, program: &str) -> String {
+    format!("{}{program}", if args.local { "l" } else { "" })
 }
 
 fn failed(name: &str, msg: impl Into<String>) -> Failure {
@@ -178,19 +220,11 @@ fn group_id(host: &mut dyn Act, args: &Args, group: &str) -> Result<u32, Failure
     found.map(|g| g.gid).ok_or_else(|| failed(&args.name, format!("Group {group} does not exist")))
 }
 
-/// A day as `useradd -e` takes it; empty for never.
-fn expiry(seconds: f64) -> String {
-    if seconds < 0.0 {
-        return String::new();
-    }
-    jiff::Timestamp::from_second(seconds as i64).map_or(String::new(), |t| t.strftime("%Y-%m-%d").to_string())
-}
-
 fn create(args: &Args, host: &mut dyn Act) -> Result<(), Failure> {
     let name = args.name.as_str();
     let users = accounts::local_users(host.as_look())?;
     let uid = uid_of(args)?;
-    let mut argv = vec!["useradd".to_owned()];
+    let mut argv = vec![tool(args, "useradd")];
     let mut add = |words: &[&str]| argv.extend(words.iter().map(|w| (*w).to_owned()));
     if let Some(uid) = uid {
         add(&["-u", &uid.to_string()]);
@@ -198,7 +232,15 @@ fn create(args: &Args, host: &mut dyn Act) -> Result<(), Failure> {
             add(&["-o"]);
         }
     }
-    let new_uid = uid.unwrap_or_else(|| free_id(args.system, |id| users.iter().any(|u| u.uid == id)));
+    let taken = |id: u32| users.iter().any(|u| u.uid == id);
+    let limited = match (args.uid_min, args.uid_max) {
+        (None, None) => None,
+        (min, max) => {
+            let (min, max) = (min.unwrap_or(1000), max.unwrap_or(60_000));
+            (min..=max).filter_map(|id| u32::try_from(id).ok()).find(|id| !taken(*id))
+        }
+    };
+    let new_uid = uid.or(limited).unwrap_or_else(|| free_id(args.system, taken));
     let mut effects = Vec::new();
     let own_group = accounts::local_groups(host.as_look())?.iter().any(|g| g.name == name);
     let gid = match &args.group {
@@ -209,7 +251,7 @@ fn create(args: &Args, host: &mut dyn Act) -> Result<(), Failure> {
         }
         None if own_group => {
             // Its group is there already: useradd must not try to make it.
-            add(&["-N"]);
+            add(&[if args.local { "-n" } else { "-N" }]);
             100
         }
         None => new_uid,
@@ -218,7 +260,7 @@ fn create(args: &Args, host: &mut dyn Act) -> Result<(), Failure> {
     for group in &others {
         group_id(host, args, group)?;
     }
-    if !others.is_empty() {
+    if !others.is_empty() && !args.local {
         add(&["-G", &others.join(",")]);
     }
     effects.push(file_effect(host, |groups| {
@@ -238,11 +280,24 @@ fn create(args: &Args, host: &mut dyn Act) -> Result<(), Failure> {
     if let Some(shell) = &args.shell {
         add(&["-s", shell]);
     }
-    if let Some(seconds) = args.expires {
+    if let Some(seconds) = args.expires.filter(|_| !args.local) {
         add(&["-e", &expiry(seconds)]);
     }
+    if let Some(seuser) = &args.seuser {
+        add(&["-Z", seuser]);
+    }
+    for (name, limit) in [("UID_MIN", args.uid_min), ("UID_MAX", args.uid_max)] {
+        if let Some(limit) = limit {
+            add(&["-K", &format!("{name}={limit}")]);
+        }
+    }
     if args.create_home {
-        add(&["-m"]);
+        if !args.local {
+            add(&["-m"]);
+        }
+        if let Some(umask) = &args.umask {
+            add(&["-K", &format!("UMASK={umask}")]);
+        }
         if let Some(skeleton) = &args.skeleton {
             add(&["-k", skeleton]);
         }
@@ -268,35 +323,42 @@ fn create(args: &Args, host: &mut dyn Act) -> Result<(), Failure> {
     };
     effects.push(passwd(host, |users| users.push(user))?);
     run(host, name, &Command::new(argv), &effects)?;
-    if let Some(password) = &args.password {
-        set_password(host, name, password)?;
+    if args.local {
+        if let Some(seconds) = args.expires {
+            expire_locally(args, seconds, host)?;
+        }
+        for group in &others {
+            run(host, name, &Command::new(["lgroupmod", "-M", name, group]), &[])?;
+        }
     }
-    if args.password_lock == Some(true) {
-        run(host, name, &Command::new(["usermod", "-L", name]), &[])?;
+    if let Some(password) = &args.password {
+        set_password(args, password, host)?;
+    } else if args.password_lock == Some(true) {
+        run(host, name, &Command::new([&tool(args, "usermod"), "-L", name]), &[])?;
     }
     Ok(())
 }
 
+fn expire_locally(args: &Args, seconds: f64, host: &mut dyn Act) -> Result<(), Failure> {
+    let day = aging::expiry_day(seconds).to_string();
+    run(host, &args.name, &Command::new(["lchage", "-E", &day, &args.name]), &[])
+}
+
 /// Through standard input: an argument could be seen in the process list.
-fn set_password(host: &mut dyn Act, name: &str, hash: &Secret) -> Result<(), Failure> {
+fn set_password(args: &Args, hash: &Secret, host: &mut dyn Act) -> Result<(), Failure> {
+    let name = args.name.as_str();
     if hash.reveal().contains(['\n', ':']) {
         return Err(failed(name, "password: it is the hash that is needed, as `password_hash('sha512')` gives it"));
     }
-    let command = Command::new(["chpasswd", "-e"]).stdin(format!("{name}:{}\n", hash.reveal()));
+    // Locked and set at once: a new hash alone would unlock the account.
+    let lock = if args.password_lock == Some(true) && !hash.reveal().starts_with('!') { "!" } else { "" };
+    let command = Command::new(["chpasswd", "-e"]).stdin(format!("{name}:{lock}{}\n", hash.reveal()));
     run(host, name, &command, &[])
-}
-
-/// The password field of the shadow file; none where it may not be read.
-fn shadow(host: &mut dyn Act, name: &str) -> Option<String> {
-    let shadow = host.read("/etc/shadow".as_ref()).ok()?;
-    let text = String::from_utf8_lossy(&shadow).into_owned();
-    let line = text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':'))?;
-    line.split(':').next().map(str::to_owned)
 }
 
 fn modify(args: &Args, now: &Found, host: &mut dyn Act) -> Result<bool, Failure> {
     let name = args.name.as_str();
-    let mut argv = vec!["usermod".to_owned()];
+    let mut argv = vec![tool(args, "usermod")];
     let mut add = |words: &[&str]| argv.extend(words.iter().map(|w| (*w).to_owned()));
     let mut new = now.clone();
     if let Some(uid) = uid_of(args)?.filter(|u| *u != now.uid) {
@@ -314,6 +376,7 @@ fn modify(args: &Args, now: &Found, host: &mut dyn Act) -> Result<bool, Failure>
         }
     }
     let mut groups = None;
+    let mut by_group = Vec::new();
     if let Some(wanted) = &args.groups {
         for group in wanted {
             group_id(host, args, group)?;
@@ -326,10 +389,14 @@ fn modify(args: &Args, now: &Found, host: &mut dyn Act) -> Result<bool, Failure>
         let lacks = wanted.iter().any(|g| !have.contains(g));
         let extra = have.iter().any(|g| !wanted.contains(g));
         if lacks || extra && !args.append {
-            if args.append {
-                add(&["-a"]);
+            if args.local {
+                let lacking = wanted.iter().filter(|g| !have.contains(g)).map(|g| ("-M", g.clone()));
+                let left = have.iter().filter(|g| !args.append && !wanted.contains(g)).map(|g| ("-m", g.clone()));
+                by_group = lacking.chain(left).collect();
+            } else {
+                add(if args.append { &["-a", "-G"] } else { &["-G"] });
+                add(&[&wanted.join(",")]);
             }
-            add(&["-G", &wanted.join(",")]);
             groups = Some(if args.append { [have, wanted.clone()].concat() } else { wanted.clone() });
         }
     }
@@ -350,19 +417,32 @@ fn modify(args: &Args, now: &Found, host: &mut dyn Act) -> Result<bool, Failure>
         add(&["-s", shell]);
         new.shell.clone_from(shell);
     }
+    let shadow = Shadow::read(host, name);
+    let mut expire = None;
     if let Some(seconds) = args.expires {
         let day = if seconds < 0.0 { None } else { Some((seconds / 86_400.0) as i64) };
-        if expires_on(host, name) != day {
-            add(&["-e", &expiry(seconds)]);
+        if shadow.as_ref().and_then(Shadow::expires_on) != day {
+            match args.local {
+                true => expire = Some(seconds),
+                false => add(&["-e", &expiry(seconds)]),
+            }
         }
     }
-    let hash = shadow(host, name);
-    let locked = hash.as_ref().is_some_and(|h| h.starts_with('!'));
-    if let Some(lock) = args.password_lock.filter(|l| *l != locked) {
+    let hash = shadow.as_ref().map(Shadow::hash);
+    let password = args.password.as_ref().filter(|p| {
+        let bare = |h: &str| h.trim_start_matches('!').to_owned();
+        args.update_password == Update::Always && hash.is_none_or(|h| bare(h) != bare(p.reveal()))
+    });
+    let locked = hash.is_some_and(|h| h.starts_with('!'));
+    if let Some(lock) = args.password_lock.filter(|l| *l != locked && password.is_none()) {
         add(&[if lock { "-L" } else { "-U" }]);
     }
     let mut changed = false;
-    if argv.len() > 1 {
+    if let Some(seconds) = expire {
+        expire_locally(args, seconds, host)?;
+        changed = true;
+    }
+    if argv.len() > 1 || !by_group.is_empty() {
         argv.push(name.to_owned());
         let mut effects: Vec<Effect> = moved.into_iter().collect();
         if let Some(groups) = groups {
@@ -376,13 +456,15 @@ fn modify(args: &Args, now: &Found, host: &mut dyn Act) -> Result<bool, Failure>
             })?);
         }
         effects.push(passwd(host, |users| users.iter_mut().filter(|u| u.name == name).for_each(|u| *u = new.clone()))?);
-        run(host, name, &Command::new(argv), &effects)?;
+        let mut commands: Vec<Command> = (argv.len() > 2).then(|| Command::new(argv)).into_iter().collect();
+        commands.extend(by_group.iter().map(|(flag, group)| Command::new(["lgroupmod", *flag, name, group])));
+        for command in commands {
+            run(host, name, &command, &effects)?;
+        }
         changed = true;
     }
-    if let Some(password) = args.password.as_ref().filter(|_| args.update_password == Update::Always)
-        && hash.as_deref().is_none_or(|h| h.trim_start_matches('!') != password.reveal().trim_start_matches('!'))
-    {
-        set_password(host, name, password)?;
+    if let Some(password) = password {
+        set_password(args, password, host)?;
         changed = true;
     }
     let home = PathBuf::from(&new.home);
@@ -394,20 +476,13 @@ fn modify(args: &Args, now: &Found, host: &mut dyn Act) -> Result<bool, Failure>
     Ok(changed)
 }
 
-/// The day on which an account expires, counted from 1970.
-fn expires_on(host: &mut dyn Act, name: &str) -> Option<i64> {
-    let shadow = host.read("/etc/shadow".as_ref()).ok()?;
-    let text = String::from_utf8_lossy(&shadow).into_owned();
-    let line = text.lines().find(|l| l.split(':').next() == Some(name))?;
-    line.split(':').nth(7)?.parse().ok()
-}
-
 fn remove(args: &Args, now: &Found, host: &mut dyn Act) -> Result<(), Failure> {
     let name = args.name.as_str();
-    let mut argv = vec!["userdel"];
-    argv.extend(args.force.then_some("-f"));
-    argv.extend(args.remove.then_some("-r"));
-    argv.push(name);
+    let mut argv = vec![tool(args, "userdel")];
+    // libuser's has no such flag.
+    argv.extend((args.force && !args.local).then(|| "-f".to_owned()));
+    argv.extend(args.remove.then(|| "-r".to_owned()));
+    argv.push(name.to_owned());
     let mut effects = vec![
         passwd(host, |users| users.retain(|u| u.name != name))?,
         file_effect(host, |groups| {
@@ -419,43 +494,4 @@ fn remove(args: &Args, now: &Found, host: &mut dyn Act) -> Result<(), Failure> {
         effects.push(Effect::Gone(now.home.clone().into()));
     }
     run(host, name, &Command::new(argv), &effects)
-}
-
-/// Makes an SSH key if there is none: whether it was made, the public key, its file.
-fn ssh_key(args: &Args, now: &Found, host: &mut dyn Act) -> Result<(bool, String, String), Failure> {
-    let default = PathBuf::from(format!(".ssh/id_{}", args.ssh_key_type));
-    let file = PathBuf::from(&now.home).join(args.ssh_key_file.as_ref().unwrap_or(&default));
-    let public = super::paths::with_suffix(&file, ".pub");
-    let mut made = false;
-    if host.stat(&file, true)?.is_none() {
-        if let Some(dir) = file.parent()
-            && host.stat(dir, true)?.is_none()
-        {
-            host.make_dir(dir, Some(0o700))?;
-            host.set_owner(dir, Some(now.uid), Some(now.gid))?;
-        }
-        let shown = file.display().to_string();
-        let comment =
-            args.ssh_key_comment.clone().unwrap_or_else(|| format!("ansible-generated on {}", hostname(host)));
-        let mut command =
-            Command::new(["ssh-keygen", "-q", "-t", &args.ssh_key_type, "-N", "", "-C", &comment, "-f", &shown]);
-        if let Some(bits) = args.ssh_key_bits {
-            command.argv.extend(["-b".to_owned(), bits.to_string()]);
-        }
-        // A key that does not exist yet cannot be told in a check run.
-        let output = host.run(&command)?;
-        if !output.success() {
-            return Err(failed(&args.name, output.error_text()));
-        }
-        host.set_owner(&file, Some(now.uid), Some(now.gid))?;
-        host.set_owner(&public, Some(now.uid), Some(now.gid))?;
-        made = true;
-    }
-    let key = host.read(&public).map(|k| String::from_utf8_lossy(&k).trim_end().to_owned()).unwrap_or_default();
-    Ok((made, key, file.display().to_string()))
-}
-
-fn hostname(host: &mut dyn Act) -> String {
-    let name = host.read("/proc/sys/kernel/hostname".as_ref()).unwrap_or_default();
-    String::from_utf8_lossy(&name).trim_end().to_owned()
 }
