@@ -1,27 +1,31 @@
 //! `package`, `apt`, `dnf`, `dnf5` and `yum`: packages by the host's own manager. A check run takes the manager's own word for
 //! what is installed; after packages would have changed, the fact `packages/changed` is supposed.
 
+mod manager;
+mod services;
+
 use std::time::Duration;
 
+use manager::{Manager, foreign};
+
 use super::command::output_values;
-use super::web_args::WebArgs;
-use crate::action::args::Arguments;
+use super::web_args;
 use crate::action::command::{Command, Output};
 use crate::action::host::{Act, Effect, HostError};
 use crate::action::module::{Failure, Module};
-use crate::http;
 use crate::model::outcome::Outcome;
-use crate::model::value::Dict;
 use crate::{arguments, choices};
 
 choices! {
-    /// What shall be of a package.
+    /// What shall be of a package; `build-dep`: what it is built with is installed, and `fixed`: what a broken system lacks.
     pub enum State {
         Present = "present",
         Installed = "installed",
         Latest = "latest",
         Absent = "absent",
         Removed = "removed",
+        BuildDep = "build-dep",
+        Fixed = "fixed",
     }
 }
 
@@ -85,6 +89,8 @@ arguments! {
         update_cache_retry_max_delay []: u64 = 12u64,
         /// Seconds to wait for another program that works on packages; for `apt`.
         lock_timeout []: u64 = 60u64,
+        /// What `policy-rc.d` answers meanwhile when packages want to start services: 101 forbids it; for `apt`.
+        policy_rc_d []: Option<i64>,
         /// `apt-get` is used in any case; for `apt`.
         force_apt_get []: bool = false,
         /// Packages to leave as they are; for `dnf`.
@@ -192,127 +198,6 @@ manager!(
     None
 );
 
-#[derive(Clone, Copy, PartialEq)]
-enum Manager {
-    Apt,
-    Dnf,
-    Yum,
-}
-
-impl Manager {
-    fn of(word: &str, host: &mut dyn Act) -> Result<Manager, Failure> {
-        match word.rsplit('.').next().unwrap_or_default() {
-            "auto" => {}
-            "apt" => return Ok(Manager::Apt),
-            "dnf" | "dnf4" | "dnf5" => return Ok(Manager::Dnf),
-            "yum" => return Ok(Manager::Yum),
-            // Ansible's words: scripts look for them.
-            _ => {
-                let said = "Could not find a matching action for the";
-                return Err(Failure::new(format!("{said} \"{word}\" package manager: apt, dnf and yum are known")));
-            }
-        }
-        for (path, manager) in
-            [("/usr/bin/dnf", Manager::Dnf), ("/usr/bin/yum", Manager::Yum), ("/usr/bin/apt-get", Manager::Apt)]
-        {
-            if host.stat(path.as_ref(), true)?.is_some() {
-                return Ok(manager);
-            }
-        }
-        Err(Failure::new("Could not detect which package manager to use: the host has neither apt-get, dnf nor yum"))
-    }
-
-    fn program(self) -> &'static str {
-        match self {
-            Manager::Apt => "apt-get",
-            Manager::Dnf => "dnf",
-            Manager::Yum => "yum",
-        }
-    }
-
-    /// The manager's command line with what a task without a terminal needs.
-    fn command(self, args: &Args, words: &[&str]) -> Command {
-        let mut argv = vec![self.program().to_owned(), "-y".into()];
-        if self == Manager::Apt {
-            let options = args.dpkg_options.split(',').map(str::trim).filter(|o| !o.is_empty());
-            argv.extend(options.flat_map(|o| ["-o".to_owned(), format!("Dpkg::Options::=--{o}")]));
-            argv.extend(["-o".to_owned(), format!("DPkg::Lock::Timeout={}", args.lock_timeout)]);
-            argv.extend(args.default_release.iter().flat_map(|r| ["-t".to_owned(), r.clone()]));
-            let flags = [
-                (args.allow_unauthenticated, "--allow-unauthenticated"),
-                (args.only_upgrade, "--only-upgrade"),
-                (args.allow_downgrade, "--allow-downgrades"),
-                (args.allow_change_held_packages, "--allow-change-held-packages"),
-                (args.fail_on_autoremove, "--no-remove"),
-                (args.force, "--force-yes"),
-            ];
-            argv.extend(flags.iter().filter(|(set, _)| *set).map(|(_, flag)| (*flag).to_owned()));
-            match args.install_recommends {
-                Some(true) => argv.extend(["-o", "APT::Install-Recommends=yes"].map(String::from)),
-                Some(false) => argv.extend(["-o", "APT::Install-Recommends=no"].map(String::from)),
-                None => {}
-            }
-        } else {
-            argv.extend((args.disable_gpg_check || args.allow_unauthenticated).then(|| "--nogpgcheck".to_owned()));
-            argv.extend(args.enablerepo.iter().map(|r| format!("--enablerepo={r}")));
-            argv.extend(args.disablerepo.iter().map(|r| format!("--disablerepo={r}")));
-            argv.extend(args.exclude.iter().map(|p| format!("--exclude={p}")));
-            let values = [
-                ("releasever", &args.releasever),
-                ("installroot", &args.installroot),
-                ("config", &args.conf_file),
-                ("disableexcludes", &args.disable_excludes),
-                ("downloaddir", &args.download_dir),
-            ];
-            argv.extend(values.iter().filter_map(|(name, value)| Some(format!("--{name}={}", value.as_deref()?))));
-            argv.extend(args.enable_plugin.iter().map(|p| format!("--enableplugin={p}")));
-            argv.extend(args.disable_plugin.iter().map(|p| format!("--disableplugin={p}")));
-            let flags = [
-                (args.security, "--security"),
-                (args.bugfix, "--bugfix"),
-                (args.skip_broken, "--skip-broken"),
-                (args.allowerasing, "--allowerasing"),
-                (args.nobest, "--nobest"),
-                (!args.install_weak_deps, "--setopt=install_weak_deps=False"),
-                (args.download_only, "--downloadonly"),
-                (args.cacheonly, "--cacheonly"),
-                (!args.sslverify, "--setopt=sslverify=False"),
-            ];
-            argv.extend(flags.iter().filter(|(set, _)| *set).map(|(_, flag)| (*flag).to_owned()));
-        }
-        argv.extend(words.iter().map(|w| (*w).to_owned()));
-        Command::new(argv).env("DEBIAN_FRONTEND", "noninteractive").env("LC_ALL", "C.UTF-8")
-    }
-
-    /// Whether a package (with its version, if one is named) is installed.
-    fn installed(self, host: &mut dyn Act, package: &str) -> Result<bool, HostError> {
-        if self == Manager::Apt {
-            let (name, version) = package.split_once('=').map_or((package, None), |(n, v)| (n, Some(v)));
-            let query = Command::new(["dpkg-query", "-W", "-f", "${db:Status-Abbrev}|${Version}\n", "--", name]);
-            let output = host.query(&query)?;
-            let wanted = |v: &str| version.is_none_or(|w| super::paths::matches(w, v));
-            return Ok(output.success()
-                && output
-                    .text()
-                    .lines()
-                    .filter_map(|l| l.split_once('|'))
-                    .any(|(s, v)| s.starts_with("ii") && wanted(v)));
-        }
-        let output = host.query(&Command::new(["rpm", "-q", "--whatprovides", "--", package]))?;
-        Ok(output.success())
-    }
-
-    /// Whether a newer version can be had.
-    fn outdated(self, args: &Args, host: &mut dyn Act, package: &str) -> Result<bool, HostError> {
-        if self == Manager::Apt {
-            let output = host.query(&self.command(args, &["-s", "install", "--", package]))?;
-            return Ok(output.text().lines().any(|l| l.starts_with("Inst ")));
-        }
-        // 100 says that there are updates.
-        Ok(host.query(&self.command(args, &["check-update", "-q", package]))?.rc == 100)
-    }
-}
-
 fn failed(command: &Command, output: &Output) -> Failure {
     let msg = match output.error_text().trim() {
         "" => output.text().trim().to_owned(),
@@ -322,61 +207,12 @@ fn failed(command: &Command, output: &Output) -> Failure {
     Failure::Failed(Box::new(output_values(Outcome::failed(msg), output.rc, output.text(), output.error_text())))
 }
 
-/// An argument that is another manager's.
-fn foreign(args: &Args, manager: Manager) -> Option<&'static str> {
-    let apt = [
-        (args.deb.is_some(), "deb"),
-        (args.upgrade != Upgrade::No, "upgrade"),
-        (args.default_release.is_some(), "default_release"),
-        (args.only_upgrade, "only_upgrade"),
-        (args.dpkg_options != "force-confdef,force-confold", "dpkg_options"),
-        (args.allow_change_held_packages, "allow_change_held_packages"),
-        (args.fail_on_autoremove, "fail_on_autoremove"),
-        (args.autoclean, "autoclean"),
-        (args.clean, "clean"),
-        (args.force, "force"),
-        (args.force_apt_get, "force_apt_get"),
-        (args.allow_downgrade, "allow_downgrade"),
-        (args.cache_valid_time != 0, "cache_valid_time"),
-        (args.update_cache_retries != 5, "update_cache_retries"),
-        (args.update_cache_retry_max_delay != 12, "update_cache_retry_max_delay"),
-        (args.lock_timeout != 60, "lock_timeout"),
-        (args.purge, "purge"),
-        (args.install_recommends.is_some(), "install_recommends"),
-    ];
-    let dnf = [
-        (!args.exclude.is_empty(), "exclude"),
-        (args.security, "security"),
-        (args.bugfix, "bugfix"),
-        (args.skip_broken, "skip_broken"),
-        (args.allowerasing, "allowerasing"),
-        (args.nobest, "nobest"),
-        (!args.install_weak_deps, "install_weak_deps"),
-        (args.releasever.is_some(), "releasever"),
-        (args.update_only, "update_only"),
-        (args.installroot.is_some(), "installroot"),
-        (args.conf_file.is_some(), "conf_file"),
-        (!args.enable_plugin.is_empty(), "enable_plugin"),
-        (!args.disable_plugin.is_empty(), "disable_plugin"),
-        (args.disable_excludes.is_some(), "disable_excludes"),
-        (args.download_only, "download_only"),
-        (args.download_dir.is_some(), "download_dir"),
-        (args.cacheonly, "cacheonly"),
-        (!args.sslverify, "sslverify"),
-        (!args.enablerepo.is_empty(), "enablerepo"),
-        (!args.disablerepo.is_empty(), "disablerepo"),
-        (args.disable_gpg_check, "disable_gpg_check"),
-    ];
-    let others: &[(bool, &'static str)] = if manager == Manager::Apt { &dnf } else { &apt };
-    others.iter().find(|(set, _)| *set).map(|(_, name)| *name)
-}
-
 /// Whether `apt-get` would do anything.
 fn simulated(args: &Args, words: &[&str], host: &mut dyn Act) -> Result<bool, Failure> {
     let command = Manager::Apt.command(args, &[&["-s"], words].concat());
     let output = host.query(&command)?;
     match output.success() {
-        true => Ok(output.text().lines().any(|l| l.starts_with("Inst ") || l.starts_with("Remv "))),
+        true => Ok(output.text().lines().any(|l| ["Inst ", "Remv ", "Conf "].iter().any(|does| l.starts_with(does)))),
         false => Err(failed(&command, &output)),
     }
 }
@@ -386,18 +222,7 @@ fn file_to_install(args: &Args, host: &mut dyn Act) -> Result<Option<String>, Fa
     let Some(deb) = &args.deb else { return Ok(None) };
     let mut path = deb.clone();
     if deb.contains("://") {
-        let web = WebArgs::from_dict(&Dict::new()).map_err(|_| Failure::new("deb"))?;
-        let request = web.request(deb, 30, host)?;
-        let mut answer = match http::send(&request) {
-            Ok(answer) if answer.status == 200 => answer,
-            Ok(answer) => return Err(Failure::new(format!("{deb}: HTTP {}: {}", answer.status, answer.reason))),
-            Err(e) => return Err(Failure::new(format!("{deb}: {e}"))),
-        };
-        // The agent's own folder, where a check run may write too.
-        let file = host.scratch()?.join(format!("{}.deb", super::file_content::random_name(8)));
-        let failed = |e: std::io::Error| Failure::new(format!("fetching {deb}: {e}"));
-        std::io::copy(&mut answer.body, &mut std::fs::File::create_new(&file).map_err(failed)?).map_err(failed)?;
-        path = file.display().to_string();
+        path = web_args::download(deb, true, host)?.display().to_string();
     }
     let query = Command::new(["dpkg-deb", "-f", &path, "Package", "Version"]);
     let output = host.query(&query)?;
@@ -442,6 +267,11 @@ fn run(args: &Args, manager: Manager, host: &mut dyn Act) -> Result<Outcome, Fai
         if name.starts_with('-') || name.is_empty() {
             return Err(Failure::new(format!("`{name}` is no name of a package")));
         }
+        if args.state == State::BuildDep {
+            // What it is built with is known to apt alone.
+            names.push(name);
+            continue;
+        }
         let installed = manager.installed(host, name)?;
         let needed = match (absent, args.state) {
             (true, _) => installed,
@@ -454,10 +284,14 @@ fn run(args: &Args, manager: Manager, host: &mut dyn Act) -> Result<Outcome, Fai
     let verb = match (manager, absent) {
         (Manager::Apt, true) if args.purge => "purge",
         (_, true) => "remove",
+        (_, false) if args.state == State::BuildDep => "build-dep",
         (_, false) => "install",
     };
     let mut calls = Vec::new();
-    if !names.is_empty() {
+    let building = args.state == State::BuildDep && !names.is_empty();
+    let idle = building && !simulated(args, &[&["build-dep", "--"], names.as_slice()].concat(), host)?
+        || args.state == State::Fixed && args.name.is_empty() && !simulated(args, &["install"], host)?;
+    if !idle && (!names.is_empty() || args.state == State::Fixed && args.name.is_empty()) {
         let mut words = vec![verb];
         words.push("--");
         words.extend(&names);
@@ -486,15 +320,32 @@ fn run(args: &Args, manager: Manager, host: &mut dyn Act) -> Result<Outcome, Fai
     if args.clean {
         calls.push(manager.command(args, &["clean"]));
     }
-    for command in calls {
-        let output = host.run_expecting(&command, &supposed)?;
+    let before = match (args.policy_rc_d, calls.is_empty()) {
+        (Some(answer), false) => Some(services::answer(answer, host)?),
+        _ => None,
+    };
+    let done = calls.iter().map(|command| (command, host.run_expecting(command, &supposed)));
+    let mut outputs = Vec::new();
+    for (command, output) in done {
+        let failed = output.as_ref().map_or(true, |o| !o.success());
+        outputs.push((command, output));
+        if failed {
+            break;
+        }
+    }
+    if let Some(before) = before {
+        services::restore(before, host)?;
+    }
+    for (command, output) in outputs {
+        let output = output?;
         if !output.success() {
-            return Err(failed(&command, &output));
+            return Err(failed(command, &output));
         }
         let text = output.text();
         let word = command.argv.last().map(String::as_str);
         let idle = match word {
             Some("autoclean") => !text.lines().any(|l| l.starts_with("Del ")),
+            _ if text.contains("not fully installed") => false,
             _ => text.contains("0 upgraded, 0 newly installed, 0 to remove") || text.contains("Nothing to do"),
         };
         outcome.changed |= !idle;

@@ -10,17 +10,18 @@ use std::path::{Path, PathBuf};
 use entries::{Archive, Entry, Kind, Source, broken};
 
 use super::file_args::{BeforeAfter, FileArgs, describe};
-use super::{accounts, paths};
+use super::{accounts, paths, web_args};
 use crate::action::host::{Act, FileKind, HostError};
 use crate::action::module::{Failure, Module};
 use crate::arguments;
 use crate::dict;
+use crate::http::credentials::without_password;
 use crate::model::outcome::Outcome;
 use crate::model::value::Value;
 
 arguments! {
     pub struct Args {
-        /// The archive: of the control node, or of the host with `remote_src`.
+        /// The archive: of the control node, or with `remote_src` of the host, which fetches it if this is an address.
         src []: PathBuf,
         /// The directory to unpack into.
         dest []: PathBuf,
@@ -38,6 +39,8 @@ arguments! {
         extra_opts []: Vec<String> = Vec::new(),
         /// Leave files alone that are newer than the archive's.
         keep_newer []: bool = false,
+        /// Whether the server's certificate must be valid, if the archive is at an address.
+        validate_certs []: bool = true,
         /// SHA-256 of the archive, which the engine sends when it is asked for; set by actions.
         _blob []: Option<String>,
         ..file: FileArgs,
@@ -61,7 +64,7 @@ impl Module for Unarchive {
     const EXAMPLE: &'static str = "- unarchive:\n    src: foo.tgz\n    dest: /var/lib/foo\n";
     type Args = Args;
 
-    fn run(args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {
+    fn run(mut args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {
         let dest = paths::expand(host.as_look(), &args.dest)?;
         if let Some(creates) = &args.creates {
             let creates = paths::expand(host.as_look(), creates)?;
@@ -73,8 +76,14 @@ impl Module for Unarchive {
             Some(s) if s.kind == FileKind::Directory => {}
             _ => return Err(Failure::new(format!("Destination '{}' is not a directory", dest.display()))),
         }
+        let mut fetched = None;
         let source = if args._blob.is_some() {
             Source::Blob(args._blob.clone().unwrap_or_default())
+        } else if let (Some(url), true) = (address(&args.src), args.remote_src) {
+            let file = web_args::download(url, args.validate_certs, host)?;
+            args.src = without_password(url).into();
+            fetched = Some(file.clone());
+            Source::Host(file)
         } else if args.remote_src {
             let src = paths::expand(host.as_look(), &args.src)?;
             if host.stat(&src, true)?.is_none() {
@@ -91,12 +100,17 @@ impl Module for Unarchive {
         let extra = Extra::read(&args.extra_opts)?;
         let result = Archive::open(&args.src, source, extra.strip, host, &mut temp)
             .and_then(|archive| Unpack { args: &args, extra, archive, dest: &dest }.run(host));
-        if let Some(temp) = temp {
+        for temp in temp.into_iter().chain(fetched) {
             // The agent's own directory; not a part of the host that a check run would only record.
             let _ = std::fs::remove_file(temp);
         }
         result
     }
+}
+
+/// The archive's place, if that is an address.
+fn address(src: &Path) -> Option<&str> {
+    src.to_str().filter(|src| src.contains("://"))
 }
 
 /// What `extra_opts` ask for.
@@ -193,8 +207,8 @@ impl Unpack<'_> {
         }
         let dest = self.dest.display().to_string();
         let src = match self.archive.source() {
-            Source::Host(path) => path.display().to_string(),
-            Source::Blob(_) => self.args.src.display().to_string(),
+            Source::Host(path) if address(&self.args.src).is_none() => path.display().to_string(),
+            Source::Host(_) | Source::Blob(_) => self.args.src.display().to_string(),
         };
         let mut outcome =
             Outcome::changed(changed).with("dest", dest).with("src", src).with("handler", self.archive.handler());

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::file_content::random_name;
 use super::paths;
 use crate::action::args::Arguments;
 use crate::action::host::{Act, HostError};
@@ -90,6 +91,32 @@ fn netrc(url: &str, host: &mut dyn Act) -> Result<Option<(String, Secret)>, Fail
         Ok(text) => Ok(credentials::netrc(&String::from_utf8_lossy(&text), &credentials::host_of(url))),
         Err(HostError::NotFound(_) | HostError::Denied { .. }) => Ok(None),
         Err(e) => Err(e.into()),
+    }
+}
+
+/// A file of what an address holds, in the agent's own folder, where a check run may write too; its user removes it.
+pub fn download(url: &str, validate_certs: bool, host: &mut dyn Act) -> Result<PathBuf, Failure> {
+    let named = http::credentials::without_password(url);
+    let mut body: Box<dyn std::io::Read + Send> = if let Some(path) = url.strip_prefix("file://") {
+        host.open(path.as_ref())?
+    } else {
+        let given: Dict = crate::dict! {"validate_certs" => validate_certs};
+        let web = WebArgs::from_dict(&given).map_err(|_| Failure::new("validate_certs"))?;
+        let request = web.request(url, 30, host)?;
+        match http::send(&request) {
+            Ok(answer) if answer.status == 200 => Box::new(answer.body),
+            Ok(answer) => return Err(Failure::new(format!("{named}: HTTP {}: {}", answer.status, answer.reason))),
+            Err(e) => return Err(Failure::new(format!("{named}: {e}"))),
+        }
+    };
+    let file = host.scratch()?.join(format!("{}-{}", random_name(8), file_name(url)));
+    let written = std::fs::File::create_new(&file).and_then(|mut to| std::io::copy(&mut body, &mut to));
+    match written {
+        Ok(_) => Ok(file),
+        Err(e) => {
+            let _ = std::fs::remove_file(&file);
+            Err(Failure::new(format!("fetching {named}: {e}")))
+        }
     }
 }
 

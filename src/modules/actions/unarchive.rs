@@ -37,6 +37,10 @@ impl Action for Unarchive {
         if on_the_host {
             return ctx.call("unarchive", call).await;
         }
+        if src.contains("://") {
+            let named = crate::http::credentials::without_password(&src);
+            return Err(Failure::new(format!("{named}: an address is fetched by the host, with `remote_src: true`")));
+        }
         if let Some(creates) = &args.file.creates {
             // Asked first: the archive need not be here then.
             let path = creates.display().to_string();
