@@ -1,6 +1,8 @@
 //! `git`: a repository brought to a version, by the host's own `git`. The server is asked for its versions first, so that a
 //! check run knows what would be there. What an earlier step of one brought is known by the fact `git/DEST`.
 
+mod verify;
+
 use std::path::{Path, PathBuf};
 
 use super::copy::not_written;
@@ -61,6 +63,10 @@ arguments! {
         archive []: Option<PathBuf>,
         /// What stands before the names in it.
         archive_prefix []: Option<String>,
+        /// Fail unless the version is signed, by a key that the user knows.
+        verify_commit []: bool = false,
+        /// Fingerprints of the keys that may have signed; any that is known if empty.
+        gpg_allowlist ["gpg_whitelist"]: Vec<String> = Vec::new(),
     }
     rules [Exclusive(&["accept_hostkey", "accept_newhostkey"])]
 }
@@ -243,6 +249,7 @@ impl Repository<'_> {
                 return Ok(base(false, None, remote.commit.as_deref()));
             }
             let after = self.clone(host, &remote)?;
+            self.verify(host)?;
             return Ok(base(true, None, after.as_deref()));
         }
         let before = self.line(host, &["rev-parse", "--verify", "HEAD"])?;
@@ -274,6 +281,7 @@ impl Repository<'_> {
         }
         let remote = self.remote(host, &self.repo, false)?;
         let after = self.update(host, before.as_deref(), &remote)?;
+        self.verify(host)?;
         outcome.changed |= after != before;
         if !args.bare && args.recursive {
             outcome.changed |= self.submodules(host)?;

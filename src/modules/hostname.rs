@@ -3,16 +3,23 @@
 use crate::action::command::Command;
 use crate::action::host::{Act, Effect, HostError, Look};
 use crate::action::module::{Failure, Module};
-use crate::arguments;
 use crate::dict;
 use crate::model::outcome::Outcome;
+use crate::{arguments, choices};
 
 use super::file_args::BeforeAfter;
+
+choices! {
+    /// How the running system is told.
+    pub enum Use { Systemd = "systemd", Debian = "debian", Generic = "generic" }
+}
 
 arguments! {
     pub struct Args {
         /// The name.
         name []: String,
+        /// How the running system is told: by `hostnamectl`, or by `hostname` alone; found out if not given.
+        r#use []: Option<Use>,
     }
 }
 
@@ -49,7 +56,10 @@ impl Module for Hostname {
         let running = read(host.as_look(), RUNNING)?;
         if running.as_deref() != Some(name) {
             let effect = Effect::File { path: RUNNING.into(), content: format!("{name}\n").into_bytes(), mode: 0o644 };
-            let systemd = host.stat("/run/systemd/system".as_ref(), true)?.is_some();
+            let systemd = match args.r#use {
+                Some(way) => way != Use::Generic,
+                None => host.stat("/run/systemd/system".as_ref(), true)?.is_some(),
+            };
             let argv = if systemd { vec!["hostnamectl", "set-hostname", name] } else { vec!["hostname", name] };
             let done = host.run_expecting(&Command::new(argv), &[effect])?;
             if !done.success() {
