@@ -21,7 +21,8 @@ test: setup ## all tests
 differential: ## records anew what ansible-playbook answers to the plays of tests/differential
 	ANSIBLE_PLAYBOOK="$$(tools/oracle)" cargo test --locked --test differential -- --ignored record
 
-# A sample of moments for each kind of fault; `make crash CRASH=--full` takes every moment, in hours.
+# A sample of moments for each kind of fault; `make crash CRASH=--full` takes every moment, in hours;
+# `bin/stx-lab crash --full` is that of the suite alone.
 CRASH ?= --sample 1
 crash: setup build ## faults of all kinds: the suite on plain hosts, a full disk for each module that writes, the simplex upgrade
 	bin/stx-lab crash $(CRASH)
