@@ -99,6 +99,7 @@ impl Module for LineInFile {
             args: &args.file,
         };
         let mut outcome = Outcome::changed(edited.changed).with("msg", "");
+        outcome.warnings.extend(matches_all(&args));
         let mut saved = None;
         if edited.changed {
             outcome = outcome.diff(edit.diff());
@@ -145,6 +146,22 @@ fn compile(pattern: &str) -> Result<Regex, Failure> {
 
 fn bare(line: &str) -> &str {
     line.trim_end_matches(['\r', '\n'])
+}
+
+/// A warning (in Ansible's words: scripts look for them) where what lines are looked for by is empty.
+fn matches_all(args: &Args) -> Option<String> {
+    let (what, more) = match (args.regexp.as_deref(), args.search_string.as_deref()) {
+        (Some(""), _) => (
+            "regular expression",
+            " If this is desired, use '^' to match every line in the file and avoid this warning.",
+        ),
+        (_, Some("")) => ("search string", ""),
+        _ => return None,
+    };
+    Some(format!(
+        "The {what} is an empty string, which will match every line in the file. This may have unintended consequences, \
+         such as replacing the last line in the file rather than appending.{more}"
+    ))
 }
 
 fn insert(args: &Args, mut lines: Vec<String>) -> Result<Edited, Failure> {
