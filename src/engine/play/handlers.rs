@@ -18,26 +18,38 @@ impl PlayState {
         name: &str,
     ) -> Result<(), Halt> {
         let handlers = self.handlers();
-        let mut found: Vec<usize> = Vec::new();
+        // What listens to a topic, with its name; and what has the name.
+        let mut listening: Vec<(usize, Option<String>)> = Vec::new();
         let mut by_name = None;
+        // Of several with one name the first of its list counts, and the list that was loaded last.
+        let one_list = |a: usize, b: usize| match (&handlers[a].role, &handlers[b].role) {
+            (None, None) => true,
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        };
         for (i, handler) in handlers.iter().enumerate() {
             let scope = TaskScope::new(run, self, host, handler);
             let own =
                 handler.written_name().and_then(|w| run.templar.render(&w.value, &scope).ok()).map(|v| v.to_string());
             let full = handler.role.as_ref().zip(own.as_ref()).map(|(r, n)| format!("{} : {n}", r.name));
-            if own.as_deref() == Some(name) || full.as_deref() == Some(name) {
-                // Of several with one name the last defined wins.
+            let named = own.as_deref() == Some(name) || full.as_deref() == Some(name);
+            if named && by_name.is_none_or(|known| !one_list(known, i)) {
                 by_name = Some(i);
             }
             let topics = handler.task.listen.iter().filter_map(|w| run.templar.render(&w.value, &scope).ok());
-            let listens = topics.flat_map(|v| match v {
+            let mut listens = topics.flat_map(|v| match v {
                 Value::List(l) => l.to_vec(),
                 one => vec![one],
             });
-            if listens.into_iter().any(|t| t.to_string() == name) {
-                found.push(i);
+            if listens.any(|t| t.to_string() == name) {
+                match listening.iter_mut().find(|(_, known)| own.is_some() && *known == own) {
+                    Some((known, _)) if one_list(*known, i) => {}
+                    Some((known, _)) => *known = i,
+                    None => listening.push((i, own)),
+                }
             }
         }
+        let mut found: Vec<usize> = listening.into_iter().map(|(i, _)| i).collect();
         found.extend(by_name);
         if found.is_empty() {
             // Ansible's words: scripts look for them.
