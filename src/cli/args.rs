@@ -93,8 +93,8 @@ pub struct Show {
 pub struct Resume {
     /// The run: its id, a part of it, or a journal's path; the last one unless given
     pub run: Option<String>,
-    /// Settle a step that only you can know about: it `ran`, or `run` it; with its host where several are in doubt
-    #[arg(long, value_name = "[HOST=]ran|run")]
+    /// Settle a step that only you can know about: it `ran`, it `failed`, or `run` it; with its host where several are in doubt
+    #[arg(long, value_name = "[HOST=]ran|failed|run")]
     pub in_doubt: Vec<InDoubt>,
     /// Go on although steps were edited since
     #[arg(long)]

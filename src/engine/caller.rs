@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::execute::Pace;
+use super::options::Said;
 use super::record::{Begin, Recorder};
 use super::run::Halt;
 use super::scope::TaskScope;
@@ -370,24 +371,35 @@ impl<'a> Caller<'a> {
         // Without a host it is for the only step in doubt; another one that asks must not take it.
         let given = run.options.in_doubt.iter().find(|answer| answer.is_for(host));
         let given = given.filter(|answer| run.record.is_answered(&place, answer.host.is_some()));
-        let answer = match given {
-            Some(answer) => Some(if answer.ran { "ran" } else { "run" }.to_owned()),
+        let said = match given {
+            Some(answer) => Some(answer.said),
             None => {
-                let question = format!("{about} type `ran` if it did, `run` to run it now, anything else to stop: ");
-                run.ask(&question, true).await?
+                let question = format!(
+                    "{about} type `ran` if it did, `failed` if it did and failed, `run` to run it now, anything else to stop: "
+                );
+                run.ask(&question, true).await?.and_then(|typed| Said::read(typed.trim()))
             }
         };
-        let by = run.options.operator.clone();
-        match answer.as_deref().map(str::trim) {
-            Some("ran") => {
+        let ran =
+            |outcome: Outcome, text: &str| (Ruling::TakenAsDone, text.to_owned(), Settled::Done(Box::new(outcome)));
+        let (ruling, text, settled) = match said {
+            Some(Said::Ran) => {
                 let outcome = Outcome::changed(true).msg("taken as done on the operator's word");
-                Ok((by, Ruling::TakenAsDone, "the operator says that it ran".into(), Settled::Done(Box::new(outcome))))
+                ran(outcome, "the operator says that it ran")
             }
-            Some("run") => Ok((by, Ruling::Again, "the operator says to run it".into(), Settled::Again)),
-            _ => Err(End::Halt(Halt::InDoubt(format!(
-                "{about} `stx-upgrade resume --in-doubt {host}=ran` if it did, `--in-doubt {host}=run` to run it now"
-            )))),
-        }
+            Some(Said::Failed) => {
+                let outcome = Outcome::failed("taken as failed on the operator's word");
+                ran(outcome, "the operator says that it ran and failed")
+            }
+            Some(Said::Run) => (Ruling::Again, "the operator says to run it".to_owned(), Settled::Again),
+            None => {
+                return Err(End::Halt(Halt::InDoubt(format!(
+                    "{about} `stx-upgrade resume --in-doubt {host}=ran` if it did (`{host}=failed` if it did and failed), `--in-doubt \
+                     {host}=run` to run it now"
+                ))));
+            }
+        };
+        Ok((run.options.operator.clone(), ruling, text, settled))
     }
 
     fn unreachable(&self, error: &LinkError, in_doubt: bool) -> Result<Outcome, End> {

@@ -40,7 +40,7 @@ pub struct Options {
     pub yes: bool,
     /// `--accept-edits`: results of steps that were edited since are taken as they are.
     pub accept_edits: bool,
-    /// `--in-doubt [HOST=]ran|run`: how steps are settled that only the operator can settle.
+    /// `--in-doubt [HOST=]ran|failed|run`: how steps are settled that only the operator can settle.
     pub in_doubt: Vec<InDoubt>,
     /// Who drives the run: `ops@jump1`.
     pub operator: String,
@@ -108,8 +108,18 @@ impl Mismatch {
 pub struct InDoubt {
     /// The host that it is about; none where one step alone is in doubt.
     pub host: Option<String>,
-    /// It ran, and is taken as done; otherwise it is run now.
-    pub ran: bool,
+    pub said: Said,
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// It ran, and is taken as done.
+    Ran,
+    /// It ran, and failed: what follows is what follows from a failure.
+    Failed,
+    /// It did not run, or may run again: it is run now.
+    Run,
 }
 
 impl InDoubt {
@@ -118,16 +128,24 @@ impl InDoubt {
     }
 }
 
+impl Said {
+    /// What was typed; none for anything else.
+    pub fn read(word: &str) -> Option<Said> {
+        match word {
+            "ran" => Some(Said::Ran),
+            "failed" => Some(Said::Failed),
+            "run" => Some(Said::Run),
+            _ => None,
+        }
+    }
+}
+
 impl std::str::FromStr for InDoubt {
     type Err = String;
 
     fn from_str(text: &str) -> Result<InDoubt, String> {
         let (host, word) = text.rsplit_once('=').map_or((None, text), |(host, word)| (Some(host), word));
-        let ran = match word {
-            "ran" => true,
-            "run" => false,
-            _ => return Err("say `ran` or `run`, or of a host: `controller-0=ran`".into()),
-        };
-        Ok(InDoubt { host: host.map(str::to_owned), ran })
+        let said = Said::read(word).ok_or("say `ran`, `failed` or `run`, or of a host: `controller-0=ran`")?;
+        Ok(InDoubt { host: host.map(str::to_owned), said })
     }
 }

@@ -100,15 +100,17 @@ fn what_followed_from_a_loop_is_there_in_the_resume() {
 /// A step that ends its own agent: nobody knows what became of it, and nobody is there to be asked.
 #[test]
 fn a_step_in_doubt_is_left_to_the_operator() {
-    for (answer, log) in [("ran", "x\n"), ("run", "x\nx\n")] {
+    for (answer, log, code, told) in
+        [("ran", "x\n", 0, "changed=1"), ("run", "x\nx\n", 0, "changed=1"), ("failed", "x\n", 2, "failed=1")]
+    {
         let place = Place::new();
         let text = format!("{HEAD}    - shell: echo x >> log; test -e once || {{ touch once; kill -9 $PPID; }}\n");
         place
             .play(&text)
             .code(13)
-            .says("`stx-upgrade resume --in-doubt localhost=ran` if it did, `--in-doubt localhost=run` to run it now");
+            .says("`stx-upgrade resume --in-doubt localhost=ran` if it did (`localhost=failed` if it did and failed), `--in-doubt localhost=run` to run it now");
         place.run(&["resume"]).code(13).says("--in-doubt");
-        place.run(&["resume", "--in-doubt", answer]).code(0).says("changed=1");
+        place.run(&["resume", "--in-doubt", answer]).code(code).says(told);
         assert_eq!(place.read("log"), log, "{answer}");
     }
 }

@@ -21,7 +21,7 @@ pub struct End {
     pub changes: BTreeMap<String, usize>,
     /// Digests of the hosts' files below /srv.
     pub files: BTreeMap<String, String>,
-    /// Steps that failed, by host and name; not compared.
+    /// Steps that failed and were not done again, by host and name; not compared.
     pub failures: BTreeSet<String>,
 }
 
@@ -42,8 +42,12 @@ impl End {
                     let name = format!("{}: {}", text(&event["host"]), text(&event["step"]["name"]));
                     *self.handlers.entry(name).or_default() += 1;
                 }
-                Some("host_done") if event["result"]["outcome"]["status"] == "failed" => {
-                    self.failures.insert(format!("{}: {}", text(&event["host"]), text(&event["step"]["name"])));
+                Some("host_done") => {
+                    let name = format!("{}: {}", text(&event["host"]), text(&event["step"]["name"]));
+                    match event["result"]["outcome"]["status"] == "failed" {
+                        true => self.failures.insert(name),
+                        false => self.failures.remove(&name),
+                    };
                 }
                 _ => {}
             }

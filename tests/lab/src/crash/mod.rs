@@ -153,8 +153,8 @@ fn judged(args: &Args, bed: &Bed, fault: Fault, clean: &End) -> Result<Verdict> 
     let mut differences = clean.differences(&came_to.end);
     let (mut twice, mut lost) = clean.twice_and_lost(&came_to.end);
     // A full disk is a failure like any other: where the playbook's own rescue took it, what came of it is the playbook's word.
-    let failed_elsewhere = !came_to.end.failures.is_subset(&clean.failures);
-    if fault.kind == Kind::HostDiskFull && !came_to.resumed && came_to.end.code == clean.code && failed_elsewhere {
+    let rescued = !came_to.end.failures.is_subset(&clean.failures);
+    if fault.kind == Kind::HostDiskFull && came_to.end.code == clean.code && rescued {
         differences.clear();
         (twice, lost) = (0, 0);
     }

@@ -6,6 +6,7 @@ use super::fault::{Fault, Kind, Size};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -24,15 +25,15 @@ pub struct CameTo {
     pub size: Size,
     /// How long the last resume took; nothing if none was needed.
     pub resumed_in: Duration,
-    pub resumed: bool,
 }
 
 /// A trial on its bed.
 pub struct Trial<'a> {
     bed: &'a Bed,
     fault: Option<&'a Fault>,
-    /// The exit code of the clean run.
+    /// The exit code of the clean run, and what failed in it.
     wanted: Option<i32>,
+    failures: BTreeSet<String>,
     parts: usize,
     journal: Option<PathBuf>,
     state: PathBuf,
@@ -41,12 +42,20 @@ pub struct Trial<'a> {
 impl<'a> Trial<'a> {
     /// The clean run.
     pub fn clean(bed: &'a Bed) -> Trial<'a> {
-        Trial { bed, fault: None, wanted: None, parts: 0, journal: None, state: bed.dir.join("state") }
+        Trial {
+            bed,
+            fault: None,
+            wanted: None,
+            failures: BTreeSet::new(),
+            parts: 0,
+            journal: None,
+            state: bed.dir.join("state"),
+        }
     }
 
     /// A run with a fault, after one that came to `clean`.
     pub fn broken(bed: &'a Bed, fault: &'a Fault, clean: &End) -> Trial<'a> {
-        Trial { fault: Some(fault), wanted: clean.code, ..Trial::clean(bed) }
+        Trial { fault: Some(fault), wanted: clean.code, failures: clean.failures.clone(), ..Trial::clean(bed) }
     }
 
     /// Runs it to its end.
@@ -54,7 +63,6 @@ impl<'a> Trial<'a> {
         self.prepare();
         let mut code = self.part(self.first());
         let mut resumed_in = Duration::ZERO;
-        let first = self.parts;
         if let Some(fault) = self.fault {
             self.between(fault.kind);
             let mut resumes = 0;
@@ -74,7 +82,7 @@ impl<'a> Trial<'a> {
         let calls = records.lines().filter(|line| line.contains("\"started\"")).count();
         // The header is there before anything can happen.
         let records = records.lines().count().saturating_sub(1);
-        CameTo { end, size: Size { records, calls }, resumed_in, resumed: self.parts > first }
+        CameTo { end, size: Size { records, calls }, resumed_in }
     }
 
     fn journal(&self) -> Option<PathBuf> {
@@ -139,7 +147,13 @@ impl<'a> Trial<'a> {
         let (host, asked) = asked.split_once("] `")?;
         let (name, _) = asked.split_once("` (")?;
         let ran = self.bed.on(host, "cat /srv/effects").lines().any(|line| line == name);
-        Some(format!("{host}={}", if ran { "ran" } else { "run" }))
+        let fails = self.failures.contains(&format!("{host}: {name}"));
+        let word = match ran {
+            true if fails => "failed",
+            true => "ran",
+            false => "run",
+        };
+        Some(format!("{host}={word}"))
     }
 
     /// Runs a part to its end and strikes when it stops. The exit code, or none.
