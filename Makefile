@@ -21,12 +21,12 @@ test: setup ## all tests
 differential: ## records anew what ansible-playbook answers to the plays of tests/differential
 	ANSIBLE_PLAYBOOK="$$(tools/oracle)" cargo test --locked --test differential -- --ignored record
 
-# A sample of moments for each kind of fault; `make crash CRASH=--full` takes every moment, in hours;
-# `bin/stx-lab crash --full` is that of the suite alone.
+# A sample of moments for each kind of fault. `make crash CRASH=--full` kills at every record and cuts at every call, with more of the
+# others; `bin/stx-lab crash --full` does so with the suite alone, in about half an hour.
 CRASH ?= --sample 1
 crash: setup build ## faults of all kinds: the suite on plain hosts, a full disk for each module that writes, the simplex upgrade
 	bin/stx-lab crash $(CRASH)
-	bin/stx-lab crash --full --faults host-disk-full tests/lab/suite/files.yml
+	bin/stx-lab crash --sample 1000 --faults host-disk-full tests/lab/suite/files.yml
 	bin/stx-lab crash $(CRASH) --topology simplex playbooks/upgrade.yml
 
 release: build ## dist/: both programs, their digests, and the bill of materials

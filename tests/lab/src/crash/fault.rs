@@ -54,6 +54,12 @@ impl Kind {
         matches!(self, Kind::CutBefore | Kind::CutSent | Kind::CutAnswered)
     }
 
+    /// Whether the full form takes all of its moments: whatever was written or said last is another state to go on from. What
+    /// the other kinds break they break alike wherever they strike.
+    fn at_each(self) -> bool {
+        self == Kind::Kill || self.at_a_call()
+    }
+
     /// Whether it strikes all through the run, so that there is one of it.
     pub fn all_through(self) -> bool {
         self == Kind::KillEach
@@ -85,7 +91,7 @@ pub struct Size {
     pub calls: usize,
 }
 
-/// The faults of a playbook: all moments, or a sample spread evenly over the run.
+/// The faults of a playbook: at samples of moments spread evenly over the run, in the full form at all where that matters.
 pub fn plan(args: &Args, size: &Size) -> Vec<Fault> {
     let kinds: Vec<Kind> = if args.faults.is_empty() { Kind::value_variants().to_vec() } else { args.faults.clone() };
     let mut faults = Vec::new();
@@ -95,7 +101,9 @@ pub fn plan(args: &Args, size: &Size) -> Vec<Fault> {
             continue;
         }
         let all = if kind.at_a_call() { size.calls } else { size.records };
-        faults.extend(moments(all, if args.full { all } else { args.sample }).map(|at| Fault { kind, at }));
+        let sample = args.sample.unwrap_or(if args.full { 8 } else { 3 });
+        let wanted = if args.full && kind.at_each() { all } else { sample };
+        faults.extend(moments(all, wanted).map(|at| Fault { kind, at }));
     }
     faults
 }

@@ -32,12 +32,12 @@ pub struct Args {
     /// Product seconds in a real second
     #[arg(long, default_value_t = 3000.0)]
     pub rate: f64,
-    /// Every moment of every kind of fault, instead of a sample
+    /// A kill at every record and a cut at every call, where a sample would take some of them
     #[arg(long)]
     pub full: bool,
-    /// How many moments of each kind
-    #[arg(long, default_value_t = 3, conflicts_with = "full")]
-    pub sample: usize,
+    /// How many moments of each other kind (3, or 8 of the full form); more than there are takes all
+    #[arg(long)]
+    pub sample: Option<usize>,
     /// Only these kinds
     #[arg(long, value_enum, value_delimiter = ',')]
     pub faults: Vec<Kind>,
