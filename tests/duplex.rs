@@ -92,6 +92,13 @@ fn to_the_gate(lab: &Lab) {
     assert!(lab.changes().iter().all(|(name, _)| name != "host-upgrade controller-0"));
 }
 
+/// What was asked of the platform; what it does by itself goes on meanwhile.
+fn asked(lab: &Lab) -> Vec<(String, usize)> {
+    let asked =
+        ["host-locking", "host-unlocking", "host-upgrade", "host-downgrade", "swact-requested", "upgrade-abort"];
+    lab.changes().into_iter().filter(|(name, _)| asked.iter().any(|a| name.starts_with(a))).collect()
+}
+
 fn abort(lab: &Lab) -> std::process::Output {
     lab.upgrade(&["play", "abort.yml", "-i", "inventory/lab", "--yes"]).output().unwrap()
 }
@@ -147,7 +154,7 @@ fn after_controller_0_an_abort_says_what_it_costs() {
     assert!(lab.lab(&["fault", "add", "activation-fails"]).status.success());
     let out = lab.play(&[SHORT, &["-e", "activate_retries=0"]].concat());
     assert_eq!(out.status.code(), Some(2), "{}", text(&out));
-    let before = lab.changes();
+    let before = asked(&lab);
     let out = abort(&lab);
     assert_eq!(out.status.code(), Some(2), "{}", text(&out));
     let told = text(&out);
@@ -156,7 +163,7 @@ fn after_controller_0_an_abort_says_what_it_costs() {
         "{told}"
     );
     assert!(told.contains("abort.yml -e abort_by_reinstallation=true"), "{told}");
-    assert_eq!(lab.changes(), before, "nothing was changed");
+    assert_eq!(asked(&lab), before, "nothing was changed");
     assert!(lab.lab(&["fault", "clear", "all"]).status.success());
     let out = lab.upgrade(&["resume"]).output().unwrap();
     assert_eq!(out.status.code(), Some(2), "the last run is the abort: {}", text(&out));
@@ -174,10 +181,10 @@ fn after_controller_0_an_abort_reinstalls_both() {
     assert_eq!(out.status.code(), Some(2), "{}", text(&out));
     let by_reinstallation =
         ["play", "abort.yml", "-i", "inventory/lab", "-e", "abort_by_reinstallation=true", "-e", "drbd_stable=1"];
-    let before = lab.changes();
+    let before = asked(&lab);
     let out = lab.upgrade(&by_reinstallation).output().unwrap();
     assert!(text(&out).contains("GATE [every host goes down, and comes back with 21.05]"), "{}", text(&out));
-    assert_eq!(lab.changes(), before, "nothing was changed");
+    assert_eq!(asked(&lab), before, "nothing was changed");
     let out = lab.upgrade(&["resume", "--yes"]).output().unwrap();
     assert!(out.status.success(), "{}", text(&out));
     assert_aborted(&lab);
