@@ -167,6 +167,7 @@ fn the_precheck_alone_changes_nothing() {
 
 /// Every other host is switched off and on by the operator while the run waits; one worker had the new release.
 #[test]
+#[ignore = "seven hosts reinstalled beside eight other labs are late on two cores: cargo test --test standard abort -- --ignored"]
 fn an_abort_by_reinstallation() {
     let words = ["storage", "--workers", "2"];
     let Some(lab) = Lab::up_as("an_abort_by_reinstallation", &words) else { return };
@@ -178,7 +179,7 @@ fn an_abort_by_reinstallation() {
     let abort = abort.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
     let others = ["storage-0", "storage-1", "worker-0", "worker-1"];
     let until = |what: &str, wanted: &dyn Fn(&str, &serde_json::Value) -> bool, hosts: &[&str]| {
-        let end = std::time::Instant::now() + std::time::Duration::from_secs(120);
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(600);
         loop {
             let status: serde_json::Value = serde_json::from_slice(&lab.lab(&["status", "--json"]).stdout).unwrap();
             let all = status["hosts"].as_array().unwrap().clone();
