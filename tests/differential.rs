@@ -143,6 +143,7 @@ fn told(output: &Output, here: &Path) -> String {
                     out += &format!("{}\n", if template { "+++ after: a template" } else { &short });
                 }
             }
+            _ if line.starts_with("META: ") || line.contains(" plays in ") => out += &format!("{line}\n"),
             _ if line.contains(": ok=") => {
                 out += &format!("{}\n", line.split_whitespace().collect::<Vec<_>>().join(" "))
             }

@@ -232,17 +232,24 @@ fn render(step: &Step<'_>, value: &Value, scope: &TaskScope) -> Result<Value, En
     step.run.templar.render(value, scope).map_err(End::template)
 }
 
+/// What a `meta` task is to do.
+pub fn meta_word(task: &TaskPlan) -> String {
+    task.task.action.free_form.as_ref().map(|w| w.value.to_string().trim().to_owned()).unwrap_or_default()
+}
+
 fn meta(step: &Step<'_>) -> Result<Done, End> {
-    let word = step.task.task.action.free_form.as_ref().map(|w| w.value.to_string()).unwrap_or_default();
-    let (flow, msg) = match word.trim() {
-        "flush_handlers" => (Flow::FlushHandlers, ""),
+    let word = meta_word(step.task);
+    let (flushed, ended) =
+        (format!("triggered running handlers for {}", step.host), format!("ending play for {}", step.host));
+    let (flow, msg) = match word.as_str() {
+        "flush_handlers" => (Flow::FlushHandlers, flushed.as_str()),
         "noop" => (Flow::Noop, "noop"),
         "clear_facts" => (Flow::ClearFacts, "facts cleared"),
         "clear_host_errors" => (Flow::ClearHostErrors, "cleared host errors"),
-        "end_host" => (Flow::EndHost, "ending play for this host"),
+        "end_host" => (Flow::EndHost, ended.as_str()),
         "end_play" => (Flow::EndPlay, "ending play"),
         "end_batch" => (Flow::EndBatch, "ending batch"),
-        "end_role" => (Flow::EndRole, "ending role"),
+        "end_role" => (Flow::EndRole, ""),
         "refresh_inventory" => (Flow::RefreshInventory, "inventory successfully refreshed"),
         "reset_connection" => (Flow::ResetConnection, "reset connection"),
         other => return Err(End::failed(format!("invalid meta action requested: {other}"))),

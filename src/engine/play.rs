@@ -132,12 +132,10 @@ impl PlayState {
             execute::yes(&run.templar, &task.common, |c| c.run_once.as_ref(), &scope).ok().flatten().unwrap_or(false)
         };
         let action = task.action();
-        let word = || task.task.action.free_form.as_ref().map(|w| w.value.to_string()).unwrap_or_default();
-        let for_all = |word: &str| {
-            !matches!(word, "noop" | "reset_connection" | "end_host" | "end_role" | "flush_handlers" | "clear_facts")
-        };
+        let for_all =
+            |word: &str| !matches!(word, "noop" | "reset_connection" | "end_host" | "end_role" | "flush_handlers");
         matches!(local_name(&action), "add_host" | "pause")
-            || (matches!(task.kind, Kind::Meta) && for_all(word().trim()))
+            || (matches!(task.kind, Kind::Meta) && for_all(&execute::meta_word(task)))
             || (task.common.run_once.is_some() && once())
     }
 
@@ -348,7 +346,7 @@ impl PlayState {
         let mut end_play = false;
         let includes = include::gather(run, self, task, name, &ended)?;
         for (host, end) in &ended {
-            if !end.unreachable() && end.outcome.status != Status::Skipped {
+            if !matches!(end.outcome.status, Status::Unreachable | Status::Skipped) {
                 self.with(|s| s.get_mut(host).into_iter().for_each(|h| h.cursor.ran(task)));
             }
             let followers: Vec<String> = if once { hosts.to_vec() } else { vec![host.clone()] };
@@ -419,7 +417,14 @@ impl PlayState {
     ) -> bool {
         let handler = task.handler;
         if end.unreachable() {
-            self.with(|s| s.get_mut(host).into_iter().for_each(|h| h.unreachable = true));
+            self.with(|s| {
+                let Some(state) = s.get_mut(host) else { return };
+                state.unreachable = true;
+                // Where `clear_host_errors` takes it back, it goes on behind.
+                if !handler || state.cursor_is_at(task) {
+                    state.cursor.advance();
+                }
+            });
             run.record.lose(&end.place);
             return self.is_fatal(run, task, host);
         }

@@ -188,11 +188,14 @@ impl Run {
     }
 
     async fn plays(self: &Arc<Run>, plan: &Plan, matched: &mut bool) -> Result<(), Halt> {
-        let mut playbook = String::new();
+        let mut root = String::new();
         for (index, play) in plan.plays.iter().enumerate() {
-            if play.playbook != playbook {
-                playbook.clone_from(&play.playbook);
-                self.out.tell(Event::PlaybookStarted { playbook: playbook.clone() });
+            // What a playbook imports is part of it.
+            if play.root != root {
+                root.clone_from(&play.root);
+                self.out.tell(Event::PlaybookStarted { playbook: root.clone() });
+                let plays = plan.plays[index..].iter().take_while(|p| p.root == root).count();
+                self.note(2, &format!("{plays} plays in {root}"));
             }
             if !self.play(index as u32, play, matched).await? {
                 break;
@@ -309,6 +312,12 @@ impl Run {
             let event = self.out.tell(Event::Warning { text: self.out.mask.text(text) });
             self.record.event(event);
         }
+    }
+
+    /// Tells what is of interest from a verbosity on.
+    pub fn note(&self, verbosity: u8, text: &str) {
+        let event = self.out.tell(Event::Note { verbosity, text: self.out.mask.text(text) });
+        self.record.event(event);
     }
 
     /// The task's name with its role, rendered as far as it can be.

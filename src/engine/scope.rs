@@ -219,13 +219,18 @@ impl TaskScope {
         let value = match name {
             "ansible_host" | "ansible_ssh_host" => match execute::delegate(templar, task, &bare).ok().flatten() {
                 Some(other) => {
-                    let own = TaskScope::of_host(&self.run, self.play.as_ref(), &other).rendered(name).ok().flatten();
-                    own.map_or(other, |v| v.to_string())
+                    let own = TaskScope::of_host(&self.run, self.play.as_ref(), &other);
+                    let said = own.rendered(name).ok().flatten().or_else(|| own.rendered(twin(name)).ok().flatten());
+                    said.map_or(other, |v| v.to_string())
                 }
-                None => self.host.clone(),
+                None => {
+                    let said = bare.rendered(twin(name)).ok().flatten();
+                    said.map_or_else(|| self.host.clone(), |v| v.to_string())
+                }
             },
             "ansible_user" | "ansible_ssh_user" => {
-                keyword(|c| c.remote_user.as_ref()).or_else(|| options.remote_user.clone())?
+                let said = bare.rendered(twin(name)).ok().flatten().map(|v| v.to_string());
+                said.or_else(|| keyword(|c| c.remote_user.as_ref())).or_else(|| options.remote_user.clone())?
             }
             "ansible_connection" => keyword(|c| c.connection.as_ref()).or_else(|| options.connection.clone())?,
             _ => return None,
@@ -315,6 +320,16 @@ fn installed_python() -> String {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut places = std::env::split_paths(&path).flat_map(|dir| ["python3", "python"].map(|name| dir.join(name)));
     places.find(|p| p.is_file()).map_or_else(String::new, |p| p.display().to_string())
+}
+
+/// The other one of two variables that say the same.
+fn twin(name: &str) -> &'static str {
+    match name {
+        "ansible_host" => "ansible_ssh_host",
+        "ansible_ssh_host" => "ansible_host",
+        "ansible_user" => "ansible_ssh_user",
+        _ => "ansible_user",
+    }
 }
 
 /// Facts without their `ansible_` prefix, as `ansible_facts` has them.

@@ -17,6 +17,7 @@ use crate::model::event::{Event, Item, Shown, StepRef};
 use crate::model::inventory::Addition;
 use crate::model::outcome::{Consequence, Outcome, Status};
 use crate::model::value::{Dict, Value};
+use crate::plan::words::local_name;
 use crate::plan::{Kind, TaskPlan};
 use crate::vars::template::TemplateError;
 
@@ -91,15 +92,15 @@ impl<'a> Step<'a> {
         let (outcome, consequences, looped) = match self.run_all(&mut scope).await {
             Ok(done) => done,
             Err(End::Halt(halt)) => return Err(halt),
-            Err(End::Outcome(outcome)) => (*outcome, Vec::new(), false),
+            Err(End::Outcome(outcome)) => (*outcome, Vec::new(), None),
         };
-        let ignored = self.ignored(&outcome, &scope);
+        let ignored = looped.unwrap_or_else(|| self.ignored(&outcome, &scope));
         let notify = if outcome.changed && outcome.status == Status::Ok { self.notified(&scope) } else { Vec::new() };
         let finished = Finished { outcome, ignored, consequences, notify };
         let result = self.shown(&finished.outcome, &scope, began.elapsed());
         self.run.record.finish(&self.place(None), self.task, &finished, marks(&result, finished.ignored, None));
         // What follows from items was applied with each of them.
-        let due = if looped { &[][..] } else { &finished.consequences };
+        let due = if looped.is_some() { &[][..] } else { &finished.consequences };
         self.keep(&finished, due)?;
         self.tell(&finished, result);
         Ok(self.ended(finished, false))
@@ -136,22 +137,22 @@ impl<'a> Step<'a> {
         }
     }
 
-    /// Condition, loop and attempts.
-    async fn run_all(&self, scope: &mut TaskScope) -> Result<(Outcome, Vec<Consequence>, bool), End> {
+    /// Condition, loop and attempts; of a loop also whether what failed of it is ignored.
+    async fn run_all(&self, scope: &mut TaskScope) -> Result<(Outcome, Vec<Consequence>, Option<bool>), End> {
         let task = &self.task.task;
         let Some(looping) = &task.looping else {
             if let Some(skipped) = self.condition(scope)? {
-                return Ok((skipped, Vec::new(), false));
+                return Ok((skipped, Vec::new(), None));
             }
             let done = self.attempts(scope, None).await?;
-            return Ok((done.outcome, done.consequences, false));
+            return Ok((done.outcome, done.consequences, None));
         };
         let items = match looping::items(self.run, looping, scope) {
             Ok(items) => items,
             Err(outcome) => {
                 // What the loop needs may be missing just because the condition is false.
                 if let Ok(Some(skipped)) = self.condition(scope) {
-                    return Ok((skipped, Vec::new(), false));
+                    return Ok((skipped, Vec::new(), None));
                 }
                 return Err(End::Outcome(outcome));
             }
@@ -159,6 +160,7 @@ impl<'a> Step<'a> {
         let control = looping::Control::read(self.run, &task.loop_control, scope).map_err(End::template)?;
         scope.warn_if_taken(&control.var);
         let mut results: Vec<(Dict, Outcome)> = Vec::new();
+        let mut not_ignored = Vec::new();
         let mut consequences = Vec::new();
         let count = items.len();
         for (index, value) in items.iter().enumerate() {
@@ -211,12 +213,16 @@ impl<'a> Step<'a> {
             if !item_consequences.is_empty() {
                 scope.refresh();
             }
+            let ignored = self.ignored(&outcome, scope);
+            if !ignored {
+                not_ignored.push(outcome.status.clone());
+            }
             if !replayed {
                 // As Ansible shows it: with the item's variables.
                 let mut told = outcome.clone();
                 told.data.extend(vars.clone());
                 let mut result = self.shown(&told, scope, began.elapsed());
-                result.ignored = outcome.is_failed() && self.ignored(&outcome, scope);
+                result.ignored = outcome.is_failed() && ignored;
                 self.emit(Event::ItemDone {
                     step: self.reference.clone(),
                     host: self.host.to_owned(),
@@ -234,7 +240,11 @@ impl<'a> Step<'a> {
                 break;
             }
         }
-        Ok((judge::combine(&results), consequences, true))
+        let combined = judge::combine(&results);
+        // Each item that failed must be one whose failure is ignored.
+        let failed = matches!(combined.status, Status::Failed | Status::Unreachable);
+        let ignored = failed && !not_ignored.contains(&combined.status);
+        Ok((combined, consequences, Some(ignored)))
     }
 
     async fn item(&self, scope: &mut TaskScope, shown: &Item) -> Result<Done, End> {
@@ -246,8 +256,14 @@ impl<'a> Step<'a> {
 
     /// The skipped outcome if a condition is false.
     fn condition(&self, scope: &TaskScope) -> Result<Option<Outcome>, End> {
+        let word = matches!(self.task.kind, Kind::Meta).then(|| execute::meta_word(self.task)).unwrap_or_default();
+        if !self.task.when.is_empty() && matches!(word.as_str(), "noop" | "refresh_inventory" | "reset_connection") {
+            self.run.warn(&format!("{word} task does not support when conditional"));
+            return Ok(None);
+        }
         match judge::all(&self.run.templar, &self.task.when, scope) {
             Ok(Ok(())) => Ok(None),
+            Ok(Err(_)) if !word.is_empty() => Ok(Some(self.meta_skipped(&word))),
             Ok(Err(condition)) => Ok(Some(
                 Outcome { failed_if_so: true, ..Outcome::skipped("") }
                     .with("skip_reason", "Conditional result was False")
@@ -259,6 +275,26 @@ impl<'a> Step<'a> {
                 &error,
             )))),
         }
+    }
+
+    /// A `meta` task whose condition is false, in Ansible's words: scripts look for them.
+    fn meta_skipped(&self, word: &str) -> Outcome {
+        let host = self.host;
+        let rest = match word {
+            "end_host" => format!("continuing execution for {host}"),
+            "end_play" => "continuing play".to_owned(),
+            "end_batch" => "continuing current batch".to_owned(),
+            "clear_facts" => format!("not clearing facts and fact cache for {host}"),
+            "clear_host_errors" => format!("not clearing host error state for {host}"),
+            "flush_handlers" => format!("not running handlers for {host}"),
+            _ => {
+                let role = self.task.role.as_ref().map(|r| r.name.as_str()).unwrap_or_default();
+                format!("continuing role {role} for {host}")
+            }
+        };
+        let reason = format!("{word} conditional evaluated to False, {rest}");
+        let msg = if word == "end_host" { reason.replace("False", "false") } else { word.to_owned() };
+        Outcome { failed_if_so: true, ..Outcome::skipped(msg) }.with("skip_reason", reason)
     }
 
     /// Tries until `until` holds, at most `retries` times more.
@@ -281,7 +317,13 @@ impl<'a> Step<'a> {
             }
             scope.set_result(task, &done.outcome);
             let failed_when = &task.failed_when;
+            let had_failed = done.outcome.is_failed();
             done.outcome = judge::judge(&self.run.templar, done.outcome, &task.changed_when, failed_when, scope);
+            // As with Ansible; `fail` and `assert` fail without an exception.
+            let raised = had_failed && !matches!(local_name(&self.task.action()), "fail" | "assert");
+            if raised && !failed_when.is_empty() && done.outcome.status == Status::Ok {
+                done.outcome.data.insert("failed_when_suppressed_exception".into(), "(traceback unavailable)".into());
+            }
             scope.set_result(task, &done.outcome);
             if !retrying
                 || matches!(done.outcome.status, Status::Unreachable | Status::NotKnowable(_) | Status::Skipped)
@@ -448,8 +490,15 @@ impl<'a> Step<'a> {
     fn tell(&self, finished: &Finished, mut result: Shown) {
         // A banner says it all, and the recap does not count it.
         let meta = matches!(self.task.kind, Kind::Meta);
-        if meta && finished.outcome.status == Status::Ok {
-            return;
+        if meta {
+            let outcome = &finished.outcome;
+            let said = outcome.data.get("skip_reason").map_or_else(|| outcome.msg.clone(), Value::to_string);
+            if !said.is_empty() && !outcome.is_failed() {
+                self.run.note(2, &format!("META: {said}"));
+            }
+            if outcome.status == Status::Ok {
+                return;
+            }
         }
         result.ignored = finished.ignored;
         self.emit(Event::HostDone { step: self.reference.clone(), host: self.host.to_owned(), result });

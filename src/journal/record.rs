@@ -298,6 +298,7 @@ pub fn worth_keeping(event: &event::Event) -> bool {
         | Included { .. }
         | Link { .. }
         | Warning { .. }
+        | Note { .. }
         | Stopping { .. }
         | RunDone { .. } => true,
         Job { .. }

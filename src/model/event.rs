@@ -141,6 +141,11 @@ pub enum Event {
     Warning {
         text: String,
     },
+    /// What is told from a verbosity on (`-vv` is 2), beside the results.
+    Note {
+        verbosity: u8,
+        text: String,
+    },
     /// First Ctrl-C and the like: the run stops at the next safe point.
     Stopping {
         why: String,
@@ -237,7 +242,7 @@ impl Event {
                 text(verdict);
             }
             Event::Link { why, .. } | Event::Stopping { why } => text(why),
-            Event::Warning { text: t } => text(t),
+            Event::Warning { text: t } | Event::Note { text: t, .. } => text(t),
             Event::RunDone { end, custom_stats, check, next, .. } => {
                 match end {
                     End::Stopped(why) | End::Broken(why) => text(why),

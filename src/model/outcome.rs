@@ -167,7 +167,8 @@ impl Outcome {
     /// where they apply `msg`, `skipped`, `unreachable`, `ansible_facts`, `warnings`, `not_knowable`.
     pub fn registered(&self) -> Dict {
         let mut d = dict! {"changed" => self.changed};
-        if !self.failed_if_so || self.is_failed() {
+        // A host that was lost did not fail.
+        if (!self.failed_if_so && self.status != Status::Unreachable) || self.is_failed() {
             d.insert("failed".into(), self.is_failed().into());
         }
         d.extend(self.data.iter().map(|(k, v)| (k.clone(), v.clone())));
@@ -184,6 +185,9 @@ impl Outcome {
                 d.insert("skipped".into(), true.into());
             }
             Status::Unreachable => {
+                if !self.failed_if_so {
+                    d.insert("exception".into(), "(traceback unavailable)".into());
+                }
                 d.insert("unreachable".into(), true.into());
             }
             Status::NotKnowable(why) => {

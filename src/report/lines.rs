@@ -208,6 +208,10 @@ impl Lines {
                 self.aside(Style::WARN, &format!("link: [{host}] lost: {why}"));
             }
             Event::Warning { text } => self.warning(text),
+            Event::Note { verbosity, text } if *verbosity <= self.options.verbosity => {
+                self.styled(Style::DEBUG, text);
+            }
+            Event::Note { .. } => {}
             Event::Stopping { why } => self.aside(Style::WARN, &format!("stopping: {why}")),
             Event::RunDone { end, stats, custom_stats, check, next, .. } => {
                 self.title("PLAY RECAP");

@@ -64,7 +64,10 @@ fn visible(step: &StepRef, shown: &Shown, verbosity: u8) -> Dict {
         let Some(key) = key.as_str() else { return true };
         match key {
             // The word at the beginning of the line says these, and what is printed around it.
-            "failed" | "skipped" | "exception" | "warnings" | "deprecations" | "advice" | "results" => false,
+            "failed" | "skipped" | "exception" | "warnings" | "deprecations" | "advice" => false,
+            // Of a loop the items told it, but for a host that was lost.
+            "results" => outcome.status == Status::Unreachable,
+            "changed" if outcome.status == Status::Skipped && is(step, &["meta"]) => false,
             "invocation" | "diff" => verbosity > 2,
             // What is advised below says the rest better.
             _ if advised => matches!(key, "changed" | "msg"),

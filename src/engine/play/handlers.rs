@@ -37,11 +37,16 @@ impl PlayState {
                 by_name = Some(i);
             }
             let topics = handler.task.listen.iter().filter_map(|w| run.templar.render(&w.value, &scope).ok());
-            let mut listens = topics.flat_map(|v| match v {
+            let listens = topics.flat_map(|v| match v {
                 Value::List(l) => l.to_vec(),
                 one => vec![one],
             });
-            if listens.any(|t| t.to_string() == name) {
+            // A topic of a role's handler may be named with the role.
+            let of_role = handler.role.as_ref().and_then(|r| {
+                let (role, topic) = name.split_once(" : ")?;
+                (role == r.name || r.name.rsplit('.').next() == Some(role)).then_some(topic)
+            });
+            if listens.map(|t| t.to_string()).any(|t| t == name || Some(t.as_str()) == of_role) {
                 match listening.iter_mut().find(|(_, known)| own.is_some() && *known == own) {
                     Some((known, _)) if one_list(*known, i) => {}
                     Some((known, _)) => *known = i,
