@@ -130,21 +130,19 @@ pub fn check(specs: &[ArgSpec], rules: &[Rule], args: &Dict) -> Vec<ArgMistake> 
                 .then(|| format!("one of the following is required: {}", names.join(", "))),
             Rule::Together(names) => {
                 let some = names.iter().any(|n| has(n)) && !names.iter().all(|n| has(n));
-                some.then(|| format!("{} must be given together", listed(names)))
+                some.then(|| format!("parameters are required together: {}", names.join(", ")))
             }
             Rule::If(name, wanted, needs) => {
                 let met = given.iter().any(|(n, _, v)| n == name && v.to_string() == *wanted);
-                let missing = needs.iter().find(|n| met && !has(n));
-                missing.map(|m| format!("`{m}` is required when `{name}` is `{wanted}`"))
+                let missing: Vec<&str> = needs.iter().filter(|n| met && !has(n)).copied().collect();
+                let words =
+                    || format!("{name} is {wanted} but all of the following are missing: {}", missing.join(", "));
+                (!missing.is_empty()).then(words)
             }
         };
         mistakes.extend(broken.map(ArgMistake::Rule));
     }
     mistakes
-}
-
-fn listed(names: &[&str]) -> String {
-    names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// A type that an argument can have, with Ansible's coercions.
@@ -178,14 +176,11 @@ impl<T: FromArg> FromArg for Option<T> {
     }
 }
 
-/// Numbers and booleans become text as Python prints them.
+/// Anything else becomes text as Python prints it: Ansible takes a list or a mapping for a text, too.
 impl FromArg for String {
     const KIND: &'static str = "str";
     fn from_arg(value: &Value) -> Result<Self, String> {
-        match value {
-            Value::List(_) | Value::Dict(_) => Err(format!("must be a string, not {}", value.kind())),
-            _ => Ok(value.to_string()),
-        }
+        Ok(value.to_string())
     }
     fn written(&self) -> String {
         if self.is_empty() { "\"\"".into() } else { self.clone() }

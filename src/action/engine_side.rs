@@ -7,7 +7,8 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use super::args::{ArgSpec, Arguments, Rule};
-use super::module::{Become, Failure, wrong_arguments};
+use super::module::{Become, Failure};
+use super::wrong::wrong_arguments;
 use crate::model::event;
 use crate::model::outcome::{Consequence, Outcome};
 use crate::model::value::{Dict, Value};
@@ -188,7 +189,7 @@ fn run<A: Action>(args: Dict, ctx: &mut dyn Context) -> Wait<'_, Result<Outcome,
     Box::pin(async move {
         match A::Args::from_dict(&own) {
             Ok(args) => A::run(args, extra, ctx).await,
-            Err(mistakes) => Ok(wrong_arguments(A::NAMES[0], &A::Args::specs(), &mistakes)),
+            Err(mistakes) => Ok(wrong_arguments(A::NAMES[0], &A::Args::specs(), &own, &mistakes)),
         }
     })
 }

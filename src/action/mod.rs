@@ -9,3 +9,4 @@ pub mod host_call;
 pub mod module;
 pub mod wait;
 pub mod wire;
+pub mod wrong;

@@ -1,8 +1,9 @@
 //! What a module is. A module runs where the change is made: in the agent, against a host handle.
 
-use super::args::{ArgMistake, ArgSpec, Arguments, Rule};
+use super::args::{ArgSpec, Arguments, Rule};
 use super::host::{Act, HostError};
 use super::wait::WaitError;
+use super::wrong::wrong_arguments;
 use crate::model::outcome::Outcome;
 use crate::model::value::{Dict, Value};
 
@@ -106,7 +107,7 @@ impl Entry {
             args: M::Args::specs,
             rules: M::Args::rules,
             run: |args, host| match M::Args::from_dict(args) {
-                Err(mistakes) => Ok(wrong_arguments(M::NAMES[0], &M::Args::specs(), &mistakes)),
+                Err(mistakes) => Ok(wrong_arguments(M::NAMES[0], &M::Args::specs(), args, &mistakes)),
                 Ok(args) => match M::run(args, host) {
                     Ok(outcome) => Ok(outcome),
                     Err(Failure::Host(e @ (HostError::NeedBlob(_) | HostError::Cancelled))) => Err(e),
@@ -116,43 +117,6 @@ impl Entry {
             recovery: |args| M::Args::from_dict(args).map_or(Recovery::Ask, |a| M::recovery(&a)),
         }
     }
-}
-
-/// The failed outcome for arguments that turned out wrong once rendered, in Ansible's words: plays look for them.
-pub fn wrong_arguments(module: &str, specs: &[ArgSpec], mistakes: &[ArgMistake]) -> Outcome {
-    let (mut unknown, mut missing, mut said) = (Vec::new(), Vec::new(), Vec::new());
-    for mistake in mistakes {
-        match mistake {
-            ArgMistake::Unknown(name) => unknown.push(name.as_str()),
-            ArgMistake::Missing(name) => missing.push(*name),
-            ArgMistake::Rule(rule) if module == "copy" && rule.starts_with("one of") => {
-                said.push("src (or content) is required".into());
-            }
-            other => said.push(format!("{module}: {other}")),
-        }
-    }
-    unknown.sort_unstable();
-    missing.sort_unstable();
-    if !missing.is_empty() {
-        // Actions that look at their files first have words of their own.
-        let words = match module {
-            "copy" => "dest is required",
-            "template" | "fetch" | "assemble" => "src and dest are required",
-            "unarchive" => "src (or content) and dest are required",
-            _ => &format!("missing required arguments: {}", missing.join(", ")),
-        };
-        said.insert(0, words.to_owned());
-    }
-    if !unknown.is_empty() {
-        let named = specs.iter().map(|s| s.name).filter(|n| !n.starts_with('_'));
-        let mut known: Vec<String> = named.map(str::to_owned).collect();
-        known.sort_unstable();
-        let (unknown, known) = (unknown.join(", "), known.join(", "));
-        let words =
-            format!("Unsupported parameters for ({module}) module: {unknown}. Supported parameters include: {known}.");
-        said.insert(0, words);
-    }
-    Outcome::failed(said.join("; "))
 }
 
 /// A call of a module as it travels to the agent.

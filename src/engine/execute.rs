@@ -116,11 +116,16 @@ async fn run_action(
     item: Option<&Item>,
 ) -> Result<Done, End> {
     let caller = Caller::new(step, scope, item.map(|i| i.index))?;
-    if pace(step, scope)?.is_some() && !matches!(action.names[0], "debug" | "assert" | "fail" | "set_fact") {
-        let name = action.names[0];
+    let name = action.names[0];
+    let pace = pace(step, scope)?;
+    if pace.is_some() && !matches!(name, "debug" | "assert" | "fail" | "set_fact" | "_own") {
         return Err(End::failed(format!("This action ({name}) does not support async.")));
     }
     let mut context = ActionContext::new(caller, action, args.clone());
+    // A program of the user's is one call, and as a module of the table it may be a job.
+    if name == "_own" && !context.caller.check {
+        context.caller.pace = pace;
+    }
     if action.may_change && !context.caller.check {
         context.caller.start(step.run.recovery_of(action, &args)).await?;
     }

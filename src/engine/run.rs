@@ -23,6 +23,7 @@ use crate::model::inventory::Inventory;
 use crate::model::mistake::Mistake;
 use crate::model::outcome::{Consequence, Status};
 use crate::model::value::{Dict, Value};
+use crate::modules::actions::include_vars::merged;
 use crate::parse;
 use crate::plan::compile::Compiler;
 use crate::plan::{Plan, PlayPlan, TaskPlan, pattern};
@@ -401,14 +402,20 @@ impl Run {
     /// `set_stats`: added to what is there, as Ansible adds.
     pub fn add_stats(&self, host: &str, data: &Dict, per_host: bool, aggregate: bool) {
         let mut stats = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
+        let whose = if per_host { host } else { "_run" };
+        let at = stats.iter().position(|(name, _)| name == whose).unwrap_or_else(|| {
+            stats.push((whose.to_owned(), Value::dict(Dict::new())));
+            stats.len() - 1
+        });
+        let mut all = stats[at].1.as_dict().cloned().unwrap_or_default();
         for (key, value) in data {
-            let name = if per_host { format!("{host}: {key}") } else { key.to_string() };
-            match stats.iter_mut().find(|(n, _)| *n == name) {
-                Some((_, old)) if aggregate => *old = added(old, value),
-                Some((_, old)) => *old = value.clone(),
-                None => stats.push((name, value.clone())),
-            }
+            let value = match all.get(key).filter(|_| aggregate) {
+                Some(old) => added(old, value),
+                None => value.clone(),
+            };
+            all.insert(key.clone(), value);
         }
+        stats[at].1 = Value::dict(all);
     }
 
     /// A path as seen from the root; one of the built-in set stays as it is.
@@ -481,17 +488,14 @@ impl Run {
     }
 }
 
+/// The sum of two figures of one kind; of two kinds the old one stays.
 fn added(old: &Value, new: &Value) -> Value {
     match (old, new) {
         (Value::Int(a), Value::Int(b)) => Value::Int(a + b),
         (Value::Float(a), Value::Float(b)) => Value::Float(a + b),
         (Value::Str(a), Value::Str(b)) => Value::str(format!("{a}{b}")),
         (Value::List(a), Value::List(b)) => Value::list(a.iter().chain(b.iter()).cloned().collect()),
-        (Value::Dict(a), Value::Dict(b)) => {
-            let mut both = (**a).clone();
-            both.extend(b.iter().map(|(k, v)| (k.clone(), v.clone())));
-            Value::dict(both)
-        }
-        _ => new.clone(),
+        (Value::Dict(a), Value::Dict(b)) => Value::dict(merged(a, b)),
+        _ => old.clone(),
     }
 }

@@ -66,6 +66,12 @@ impl Module for Debconf {
                         vtype.word()
                     )));
                 }
+                if let Some(odd) = items.iter().find(|i| !matches!(i, Value::Str(_))) {
+                    return Err(Failure::new(format!(
+                        "Invalid value provided for 'multiselect': each must be a text, and `{odd}` is {}",
+                        odd.kind()
+                    )));
+                }
                 let mut items: Vec<String> = items.iter().map(Value::to_string).collect();
                 // The order is debconf's own: it is no difference.
                 let sorted = there.as_deref().map(|old| {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::file_args::{BeforeAfter, FileArgs, describe, state_of};
 use super::file_content::random_name;
-use super::paths;
+use super::{accounts, paths};
 use crate::action::host::{Act, FileKind, HostError, Look};
 use crate::action::module::{Failure, Module};
 use crate::model::outcome::Outcome;
@@ -70,19 +70,52 @@ impl Module for File {
     const EXAMPLE: &'static str = "- file:\n    path: /etc/some_directory\n    state: directory\n    mode: '0755'\n";
     type Args = Args;
 
-    fn run(args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {
+    fn run(mut args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {
         let mut path = paths::expand(host.as_look(), &args.path)?;
+        let warnings = nobody(&args, host)?;
+        // Of a file that is yet to be made there is nothing to give away.
+        if !warnings.is_empty() && args.state == Some(State::Touch) && host.stat(&path, false)?.is_none() {
+            (args.file.owner, args.file.group) = (None, None);
+        }
+        let with_warnings = |mut outcome: Outcome| {
+            outcome.warnings.splice(0..0, warnings);
+            outcome
+        };
         // What is told of the path goes with a failure too.
         match ensure(&args, &mut path, host) {
-            Ok(outcome) => Ok(describe(host.as_look(), &path, outcome)?),
+            Ok(outcome) => Ok(with_warnings(describe(host.as_look(), &path, outcome)?)),
             Err(Failure::Failed(outcome)) => {
                 let named = outcome.data.contains_key("path");
                 let outcome = if named { describe(host.as_look(), &path, *outcome)? } else { *outcome };
-                Err(Failure::Failed(Box::new(outcome)))
+                Err(Failure::Failed(Box::new(with_warnings(outcome))))
             }
             Err(e) => Err(e),
         }
     }
+}
+
+/// Warnings, in Ansible's words, of an owner and a group that do not exist: in a check run they may be made before, by
+/// what cannot be known.
+fn nobody(args: &Args, host: &mut dyn Act) -> Result<Vec<String>, Failure> {
+    let mut warnings = Vec::new();
+    let unknown = |what: &str, id: &str, name: &str| {
+        let number = if name.parse::<u32>().is_ok() { format!(" with {id}") } else { String::new() };
+        format!("failed to look up {what}{number} {name}. Create {what} up to this point in real play")
+    };
+    if args.state == Some(State::Absent) || host.outside("accounts made before").is_ok() {
+        return Ok(warnings);
+    }
+    if let Some(owner) = &args.file.owner
+        && accounts::user(host.as_look(), owner)?.is_none()
+    {
+        warnings.push(unknown("user", "uid", owner));
+    }
+    if let Some(group) = &args.file.group
+        && accounts::group(host.as_look(), group)?.is_none()
+    {
+        warnings.push(unknown("group", "gid", group));
+    }
+    Ok(warnings)
 }
 
 /// When a file shall have been changed and read.
@@ -457,8 +490,10 @@ fn hard(args: &Args, path: &Path, times: &Times, host: &mut dyn Act) -> Result<O
     let now = host.stat(path, false)?;
     let before = state_of(now.as_ref());
     let src = args.src.as_deref().map(|s| paths::expand(host.as_look(), s)).transpose()?;
+    // Told as it is written, but for `~`.
+    let written = args.src.as_deref().map(|s| paths::expand_text(host.as_look(), &shown(s))).transpose()?;
     let clash = |msg: &str| {
-        Failure::Failed(Box::new(Outcome::failed(msg).with("dest", shown(path)).with("src", src.as_deref().map(shown))))
+        Failure::Failed(Box::new(Outcome::failed(msg).with("dest", shown(path)).with("src", written.as_deref())))
     };
     if before != "hard" && src.is_none() {
         return Err(Failure::new("src is required for creating new hardlinks"));
@@ -492,5 +527,5 @@ fn hard(args: &Args, path: &Path, times: &Times, host: &mut dyn Act) -> Result<O
     }
     changed |= args.file.apply(host, path, &mut diff)?;
     changed |= times.apply(host, path, &mut diff)?;
-    Ok(done("dest", path, changed, diff).with("src", src.as_deref().map(shown)))
+    Ok(done("dest", path, changed, diff).with("src", written.as_deref()))
 }

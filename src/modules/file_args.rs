@@ -33,7 +33,7 @@ arguments! {
         /// SELinux level.
         selevel []: Option<String>,
         /// Write over a file that cannot be replaced, as one that is mounted; a reader may see half of it.
-        unsafe_writes []: bool = false,
+        unsafe_writes []: Option<bool>,
     }
 }
 

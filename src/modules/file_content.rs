@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::file_args::FileArgs;
 use super::shell_words;
+use crate::action::args::truth;
 use crate::action::command::Command;
 use crate::action::host::{Act, FileKind, HostError, Look};
 use crate::action::module::Failure;
@@ -73,8 +74,16 @@ pub fn backup(host: &mut dyn Act, path: &Path) -> Result<Option<PathBuf>, Failur
 /// Opens content anew, for each try to write it.
 pub type Opener<'a> = dyn FnMut(&mut dyn Look) -> Result<Box<dyn Read + Send>, HostError> + 'a;
 
-/// Writes a file as a whole; one that cannot be replaced is written over if `unsafe_writes` allows it.
-pub fn put(host: &mut dyn Act, path: &Path, open: &mut Opener<'_>, unsafe_writes: bool) -> Result<(), HostError> {
+/// Writes a file as a whole; one that cannot be replaced is written over if `unsafe_writes` allows it, or, where the task does not
+/// say, the variable of the environment that Ansible knows too.
+pub fn put(
+    host: &mut dyn Act,
+    path: &Path,
+    open: &mut Opener<'_>,
+    unsafe_writes: Option<bool>,
+) -> Result<(), HostError> {
+    let by_environment = || host.env("ANSIBLE_UNSAFE_WRITES").and_then(|v| truth(&v.into())).unwrap_or(false);
+    let unsafe_writes = unsafe_writes.unwrap_or_else(by_environment);
     let mut content = open(host.as_look())?;
     match host.write(path, &mut *content, None) {
         Err(HostError::Io { .. } | HostError::Denied { .. }) if unsafe_writes => {

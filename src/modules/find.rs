@@ -9,6 +9,7 @@ use super::digest::Algorithm;
 use super::file_args::Mode;
 use super::stat::basics;
 use super::{accounts, paths, python_regex};
+use crate::action::command::Command;
 use crate::action::host::{Act, FileKind, HostError, Look, Stat};
 use crate::action::module::{Failure, Module};
 use crate::model::outcome::Outcome;
@@ -63,8 +64,8 @@ arguments! {
         mode []: Option<Mode>,
         /// Exactly these permissions; without it, any of them.
         exact_mode []: bool = true,
-        /// Encoding of files that `contains` reads; only UTF-8 is known.
-        encoding []: Option<super::replace::Encoding>,
+        /// Encoding of files that `contains` reads, if it is not UTF-8: what the host's `iconv` knows.
+        encoding []: Option<String>,
         /// Stop after so many.
         limit []: Option<u64>,
     }
@@ -203,14 +204,14 @@ impl Search<'_> {
         depth: u64,
         above: &mut Vec<(u64, u64)>,
         skipped: &mut Dict,
-    ) -> Result<(), HostError> {
+    ) -> Result<(), Failure> {
         let names = match host.list(dir) {
             Ok(names) => names,
             Err(e @ (HostError::Denied { .. } | HostError::NotFound(_))) => {
                 skipped.insert(Key::from(dir.display().to_string()), e.to_string().into());
                 return Ok(());
             }
-            Err(e) => return Err(e),
+            Err(e) => return Err(e.into()),
         };
         self.examined += names.len();
         if self.args.depth.is_some_and(|d| d > 0 && depth > d) {
@@ -243,7 +244,7 @@ impl Search<'_> {
         Ok(())
     }
 
-    fn wanted(&self, host: &mut dyn Look, name: &str, path: &Path, stat: &Stat) -> Result<bool, HostError> {
+    fn wanted(&self, host: &mut dyn Look, name: &str, path: &Path, stat: &Stat) -> Result<bool, Failure> {
         let args = self.args;
         let kind = match args.file_type {
             Kind::Any => true,
@@ -275,14 +276,14 @@ impl Search<'_> {
         }
     }
 
-    fn contains(&self, host: &mut dyn Look, path: &Path, regex: &Regex) -> Result<bool, HostError> {
+    fn contains(&self, host: &mut dyn Look, path: &Path, regex: &Regex) -> Result<bool, Failure> {
         let bytes = match host.read(path) {
             Ok(bytes) => bytes,
             // What cannot be read contains nothing that could be told.
             Err(HostError::Denied { .. } | HostError::NotFound(_)) => return Ok(false),
-            Err(e) => return Err(e),
+            Err(e) => return Err(e.into()),
         };
-        let text = python_regex::to_text(&bytes);
+        let text = decoded(host, path, bytes, self.args.encoding.as_deref())?;
         if self.args.read_whole_file {
             return Ok(regex.is_match(text.as_str()).unwrap_or(false));
         }
@@ -311,6 +312,31 @@ impl Search<'_> {
         }
         Ok(Value::dict(entry))
     }
+}
+
+/// The text of a file; what is no text in its encoding is a failure in Ansible's words.
+fn decoded(host: &mut dyn Look, path: &Path, bytes: Vec<u8>, encoding: Option<&str>) -> Result<String, Failure> {
+    let known = encoding.unwrap_or("utf-8").to_lowercase().replace('_', "-");
+    let text = match known.as_str() {
+        "utf-8" | "utf8" => String::from_utf8(bytes).ok(),
+        "ascii" | "us-ascii" => String::from_utf8(bytes).ok().filter(|t| t.is_ascii()),
+        other => {
+            let iconv = || Command::new(["iconv", "-f", other, "-t", "UTF-8"]);
+            let said = host.query(&iconv().stdin(bytes))?;
+            // What it cannot even begin to read, it does not know.
+            if said.rc != 0 && host.query(&iconv().stdin(Vec::new()))?.rc != 0 {
+                return Err(Failure::new(format!("unknown encoding: {other}")));
+            }
+            String::from_utf8(said.stdout).ok().filter(|_| said.rc == 0)
+        }
+    };
+    text.ok_or_else(|| {
+        let encoding = encoding.unwrap_or("UTF-8, as none is given");
+        Failure::new(format!(
+            "Failed to read the file {} due to an encoding error. current encoding: {encoding}",
+            path.display()
+        ))
+    })
 }
 
 /// A number with a unit: `-10m`.

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 
+use super::file_args::describe;
 use super::file_content::{read_existing, text_diff};
 use super::{paths, python_regex};
 use crate::action::host::Act;
@@ -45,6 +46,11 @@ impl Module for KnownHosts {
 
     fn run(args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {
         let path = paths::expand(host.as_look(), &args.path)?;
+        if args.name.contains(',') {
+            return Err(Failure::new(
+                "Comma separated list of names is not supported. Please pass a single name to lookup in the known_hosts file.",
+            ));
+        }
         let name = args.name.to_lowercase();
         let wanted = args.key.as_deref().map(|k| Key::wanted(k, &name)).transpose()?;
         if args.state == State::Present && wanted.is_none() {
@@ -62,12 +68,13 @@ impl Module for KnownHosts {
             let keep = match (&wanted, args.state) {
                 (None, _) => false,
                 (Some(w), State::Absent) => !(w.marker == found.marker && w.kind == found.kind && w.key == found.key),
-                // Another key of this type is an old one; a line that differs in form only is written anew.
+                // Another key of this type is an old one, but for keys of authorities and revoked ones, of which there may
+                // be several; a line that differs in form only is written anew.
                 (Some(w), State::Present) => {
                     let same_kind = w.marker == found.marker && w.kind == found.kind;
                     let same = same_kind && w.key == found.key && found.names.starts_with("|1|") == args.hash_host;
                     there |= same;
-                    same || !same_kind
+                    same || w.kind != found.kind || found.marker.is_some() && !(same_kind && w.key == found.key)
                 }
             };
             if keep {
@@ -85,25 +92,30 @@ impl Module for KnownHosts {
         if !changed {
             after.clone_from(&text);
         }
-        let mut outcome = Outcome::changed(changed)
+        let after = python_regex::to_bytes(&after);
+        let shown = path.display().to_string();
+        let first = if before.is_some() { shown.as_str() } else { "/dev/null" };
+        let diff = text_diff(first, &shown, before.as_deref().unwrap_or_default(), &after);
+        // Told without `--diff` too, as with Ansible.
+        let outcome = Outcome::changed(changed).diff(diff);
+        let told = outcome.diff_value();
+        let outcome = outcome
+            .with("diff", told)
             .with("name", args.name.as_str())
             .with("path", path.display().to_string())
             .with("state", args.state.word())
             .with("hash_host", args.hash_host)
             .with("key", args.key.as_deref());
         if changed {
-            let after = python_regex::to_bytes(&after);
-            let shown = path.display().to_string();
-            outcome = outcome.diff(text_diff(&shown, &shown, before.as_deref().unwrap_or_default(), &after));
             if let Some(dir) = path.parent()
                 && host.stat(dir, true)?.is_none()
             {
                 host.make_dir(dir, Some(0o700))?;
             }
-            let path = paths::real_path(host.as_look(), &path)?;
-            host.write(&path, &mut after.as_slice(), None)?;
+            let real = paths::real_path(host.as_look(), &path)?;
+            host.write(&real, &mut after.as_slice(), None)?;
         }
-        Ok(outcome)
+        Ok(describe(host.as_look(), &path, outcome)?)
     }
 }
 
@@ -132,10 +144,7 @@ impl Key {
         let key =
             key.ok_or_else(|| Failure::new("`key` is no line of a known-hosts file: a name, a type, a key in Base64"))?;
         if !key.is_for(name) {
-            return Err(Failure::new(format!(
-                "Host parameter does not match hashed host field in supplied key: {} is not {name}",
-                key.names
-            )));
+            return Err(Failure::new("Host parameter does not match hashed host field in supplied key"));
         }
         Ok(key)
     }

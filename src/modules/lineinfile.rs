@@ -238,8 +238,13 @@ fn insert(args: &Args, mut lines: Vec<String>) -> Result<Edited, Failure> {
             last.push('\n');
         }
     };
+    // Where it is to go after a line, it may be there already.
+    let there = |lines: &[String], i: usize| {
+        lines.get(if i == lines.len() { i - 1 } else { i }).is_some_and(|l| bare(l) == line)
+    };
     match at {
         _ if before == Some("BOF") || after == Some("BOF") => lines.insert(0, whole),
+        Some(i) if after.is_some() && there(&lines, i) => return done(lines, false, ""),
         Some(i) if i == lines.len() => {
             end_last(&mut lines);
             lines.push(whole);

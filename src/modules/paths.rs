@@ -11,9 +11,19 @@ use crate::action::host::{FileKind, HostError, Look};
 /// directory, where a login starts. A variable that is not set stays as it is written; a last slash is kept.
 pub fn expand(host: &mut dyn Look, path: &Path) -> Result<PathBuf, HostError> {
     let Some(text) = path.to_str() else { return Ok(path.to_owned()) };
+    let text = expand_text(host, text)?;
+    if text.starts_with('/') {
+        return Ok(text.into());
+    }
+    let base = host.env("PWD").or_else(|| host.env("HOME")).unwrap_or_else(|| "/".into());
+    Ok(Path::new(&base).join(text))
+}
+
+/// The same without making it absolute: for what may be no path at all, as an empty text.
+pub fn expand_text(host: &mut dyn Look, text: &str) -> Result<String, HostError> {
     let text = variables(host, text);
     let home = || host.env("HOME").unwrap_or_else(|| "/root".into());
-    let text = match text.strip_prefix('~') {
+    Ok(match text.strip_prefix('~') {
         Some("") => home(),
         Some(rest) if rest.starts_with('/') => home() + rest,
         Some(rest) => {
@@ -24,12 +34,7 @@ pub fn expand(host: &mut dyn Look, path: &Path) -> Result<PathBuf, HostError> {
             }
         }
         None => text,
-    };
-    if text.starts_with('/') {
-        return Ok(text.into());
-    }
-    let base = host.env("PWD").or_else(|| host.env("HOME")).unwrap_or_else(|| "/".into());
-    Ok(Path::new(&base).join(text))
+    })
 }
 
 /// A text with `$NAME` and `${NAME}` put in.

@@ -3,6 +3,7 @@
 
 mod aging;
 mod keys;
+mod password;
 
 use std::path::PathBuf;
 
@@ -116,7 +117,10 @@ impl Module for User {
     const EXAMPLE: &'static str = "- user:\n    name: johnd\n    comment: John Doe\n    uid: 1040\n    group: admin\n";
     type Args = Args;
 
-    fn run(args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {
+    fn run(mut args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {
+        for path in [&mut args.shell, &mut args.home].into_iter().flatten() {
+            *path = super::paths::expand_text(host.as_look(), path)?;
+        }
         let not_local = [
             (args.umask.is_some(), "umask"),
             (args.uid_min.is_some(), "uid_min"),
@@ -164,8 +168,9 @@ impl Module for User {
         if let Some(groups) = &args.groups {
             outcome = outcome.with("groups", groups.join(","));
         }
-        if args.password.is_some() {
+        if let Some(password) = &args.password {
             outcome = outcome.with("password", "NOT_LOGGING_PASSWORD");
+            outcome.warnings.extend(password::warning(password.reveal()).map(str::to_owned));
         }
         outcome.changed = changed;
         Ok(match created {

@@ -37,8 +37,11 @@ crate::arguments! {
         /// What becomes of mappings that are there already: replaced, or merged with what is read.
         hash_behaviour []: Hashes = Hashes::Replace,
     }
-    rules [Exclusive(&["file", "dir"]), OneOf(&["file", "dir"])]
 }
+
+/// What says nothing for one file.
+const DIR_ONLY: [&str; 6] =
+    ["dir", "depth", "files_matching", "ignore_files", "extensions", "ignore_unknown_extensions"];
 
 impl Action for IncludeVars {
     const NAMES: &'static [&'static str] = &["include_vars", "ansible.builtin.include_vars"];
@@ -52,16 +55,20 @@ impl Action for IncludeVars {
     type Args = Args;
 
     async fn run(args: Args, _: Dict, ctx: &mut dyn Context) -> Result<Outcome, Failure> {
-        let files = match (&args.file, &args.dir) {
-            (Some(file), _) => vec![ctx.find("vars", file)?],
-            (None, Some(dir)) => folder(&args, &ctx.find("vars", dir)?)?,
-            (None, None) => Vec::new(),
-        };
-        let mut vars = Dict::new();
-        let hidden = files.iter().any(|f| ctx.is_vault(f));
-        for file in &files {
-            vars.extend(ctx.vars_file(file)?);
+        if args.file.is_some() && DIR_ONLY.iter().any(|name| ctx.args().contains_key(*name)) {
+            return Err(Failure::new("You are mixing file only and dir only arguments, these are incompatible"));
         }
+        let (files, mut vars) = match read(&args, ctx) {
+            // Ansible tells it under another name than other actions do; plays look there.
+            Err(Failure::Failed(outcome)) => {
+                let message = outcome.msg.clone();
+                let outcome =
+                    outcome.with("message", message).with("ansible_included_var_files", Value::list(Vec::new()));
+                return Err(Failure::Failed(Box::new(outcome)));
+            }
+            read => read?,
+        };
+        let hidden = files.iter().any(|f| ctx.is_vault(f));
         if let Some(name) = &args.name {
             vars = Dict::from_iter([(Key::from(name.as_str()), Value::dict(vars))]);
         }
@@ -83,8 +90,25 @@ impl Action for IncludeVars {
     }
 }
 
+/// The files that are asked for, and the variables in them.
+fn read(args: &Args, ctx: &dyn Context) -> Result<(Vec<Found>, Dict), Failure> {
+    let files = match (&args.file, &args.dir) {
+        // A folded text ends with a newline.
+        (Some(file), _) => vec![ctx.find("vars", file.trim_end_matches('\n'))?],
+        (None, Some(dir)) => folder(args, &ctx.find("vars", dir)?)?,
+        (None, None) => {
+            return Err(Failure::new("Could not find file on the Ansible Controller: `file` or `dir` must name one"));
+        }
+    };
+    let mut vars = Dict::new();
+    for file in &files {
+        vars.extend(ctx.vars_file(file)?);
+    }
+    Ok((files, vars))
+}
+
 /// Both mappings, and their own mappings so too; what was read wins.
-fn merged(before: &Dict, read: &Dict) -> Dict {
+pub fn merged(before: &Dict, read: &Dict) -> Dict {
     let mut all = before.clone();
     for (key, value) in read {
         let value = match (all.get(key), value) {

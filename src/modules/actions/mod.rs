@@ -10,7 +10,7 @@ mod debug;
 mod fail;
 mod fetch;
 mod gate;
-mod include_vars;
+pub mod include_vars;
 mod inventory;
 mod lease;
 mod own;
