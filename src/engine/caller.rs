@@ -368,11 +368,8 @@ impl<'a> Caller<'a> {
         );
         let host = self.step.host;
         let place = self.step.place(self.item);
-        // Without a host it is for the only step in doubt; another one that asks must not take it.
-        let given = run.options.in_doubt.iter().find(|answer| answer.is_for(host));
-        let given = given.filter(|answer| run.record.is_answered(&place, answer.host.is_some()));
-        let said = match given {
-            Some(answer) => Some(answer.said),
+        let said = match run.record.take_answer(&place, &run.options.in_doubt) {
+            Some(said) => Some(said),
             None => {
                 let question = format!(
                     "{about} type `ran` if it did, `failed` if it did and failed, `run` to run it now, anything else to stop: "

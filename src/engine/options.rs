@@ -122,12 +122,6 @@ pub enum Said {
     Run,
 }
 
-impl InDoubt {
-    pub fn is_for(&self, host: &str) -> bool {
-        self.host.as_deref().is_none_or(|named| named == host)
-    }
-}
-
 impl Said {
     /// What was typed; none for anything else.
     pub fn read(word: &str) -> Option<Said> {

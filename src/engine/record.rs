@@ -22,6 +22,7 @@ use crate::model::secret::Secret;
 use crate::model::value::Value;
 use crate::plan::TaskPlan;
 
+use super::options::{InDoubt, Said};
 use super::out::now;
 use super::run::{Halt, Run};
 use super::step::Step;
@@ -145,14 +146,21 @@ impl Recorder {
         self.earlier.in_doubt.get(&place.key())
     }
 
-    /// Whether an answer of the operator is for this step: one that names its host, or the one for all of the run where no other
-    /// step is in doubt. It is taken once; a step that gets in doubt again in this part is asked for again.
-    pub fn is_answered(&self, place: &StepPlace, named: bool) -> bool {
+    /// What the operator said of this step. It is taken once; a step that gets in doubt again in this part is asked for again.
+    pub fn take_answer(&self, place: &StepPlace, answers: &[InDoubt]) -> Option<Said> {
         let key = place.key();
-        if !self.earlier.in_doubt.contains_key(&key) || !(named || self.is_sole_doubt(&key)) {
-            return false;
-        }
-        self.answered.lock().is_ok_and(|mut answered| answered.insert(key))
+        let said = self.answer(self.earlier.in_doubt.get(&key)?, answers)?;
+        self.answered.lock().is_ok_and(|mut answered| answered.insert(key)).then_some(said)
+    }
+
+    /// Of the operator's answers the one for this step: it names its host, or it names none and no other step is in doubt.
+    fn answer(&self, doubt: &Started, answers: &[InDoubt]) -> Option<Said> {
+        let host = host_of(doubt);
+        let is_for = |answer: &&InDoubt| match &answer.host {
+            Some(named) => *named == host,
+            None => self.is_sole_doubt(&doubt.key),
+        };
+        answers.iter().find(is_for).map(|answer| answer.said)
     }
 
     fn is_sole_doubt(&self, key: &StepKey) -> bool {
@@ -164,10 +172,12 @@ impl Recorder {
         }
     }
 
-    /// A step in doubt that this part did not come to: the inventory or the playbook has it no more.
-    pub fn unmet(&self) -> Option<&Started> {
+    /// A step in doubt that this part did not come to, and that the operator has not said to be over: the inventory or the
+    /// playbook has it no more, so it cannot be run now.
+    pub fn unmet(&self, answers: &[InDoubt]) -> Option<&Started> {
         let unmet = self.unmet.lock().ok()?;
-        self.earlier.in_doubt.values().find(|s| unmet.contains(&s.key))
+        let is_over = |s: &Started| matches!(self.answer(s, answers), Some(Said::Ran | Said::Failed));
+        self.earlier.in_doubt.values().find(|s| unmet.contains(&s.key) && !is_over(s))
     }
 
     /// Whether a step runs again after an attempt that may have run, or that changed something and whose result cannot be read
@@ -301,6 +311,11 @@ impl Recorder {
             None => Ok(()),
         }
     }
+}
+
+/// The host of a step in doubt, as a playbook names it.
+pub fn host_of(doubt: &Started) -> String {
+    doubt.key.place().map_or_else(|| doubt.host.clone(), |place| place.host)
 }
 
 /// The name of the mark on a step that took its host out of the run.

@@ -11,7 +11,7 @@ use super::hosts::Hosts;
 use super::options::Options;
 use super::out::{Count, Out, now};
 use super::play::PlayState;
-use super::record::{Finished, Recorder};
+use super::record::{self, Finished, Recorder};
 use super::scope::TaskScope;
 use super::stop::Stop;
 use super::store::Store;
@@ -135,16 +135,13 @@ impl Run {
     }
 
     /// A resume has gone through without coming to a step in doubt: only the operator can leave it at that.
-    fn gone(&self, started: &Started) -> Result<(), Halt> {
-        let host = started.key.place().map_or_else(|| started.host.clone(), |place| place.host);
-        if self.options.in_doubt.iter().any(|answer| answer.is_for(&host)) {
-            return Ok(());
-        }
-        Err(Halt::InDoubt(format!(
+    fn gone(started: &Started) -> Halt {
+        let host = record::host_of(started);
+        Halt::InDoubt(format!(
             "[{host}] `{}` ({}) was begun, and nobody can say whether it ran; the inventory or the playbook has it no more. Put it \
              back, then `stx-upgrade resume`; if it is gone for good, look at the host, then `stx-upgrade resume --in-doubt {host}=ran`",
             started.step.name, started.step.place
-        )))
+        ))
     }
 
     /// Runs a plan to its end, and says how it ended.
@@ -158,7 +155,7 @@ impl Run {
         let (failed, unreachable) = (stats.iter().any(|s| s.failed > 0), stats.iter().any(|s| s.unreachable > 0));
         let changed = stats.iter().any(|s| s.changed > 0);
         if result.is_ok() && !failed && !unreachable {
-            result = self.record.unmet().map_or(Ok(()), |step| self.gone(step));
+            result = self.record.unmet(&self.options.in_doubt).map_or(Ok(()), |step| Err(Run::gone(step)));
         }
         let halt = result.err();
         let end = match &halt {

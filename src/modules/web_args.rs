@@ -9,7 +9,7 @@ use crate::action::args::Arguments;
 use crate::action::host::{Act, HostError};
 use crate::action::module::Failure;
 use crate::arguments;
-use crate::http::{self, Follow, Request, Trust, credentials, proxy_for};
+use crate::http::{self, Answer, Follow, Request, Trust, credentials, proxy_for};
 use crate::model::secret::Secret;
 use crate::model::value::{Dict, Value};
 
@@ -100,13 +100,9 @@ pub fn download(url: &str, validate_certs: bool, host: &mut dyn Act) -> Result<P
     let mut body: Box<dyn std::io::Read + Send> = if let Some(path) = url.strip_prefix("file://") {
         host.open(path.as_ref())?
     } else {
-        let given: Dict = crate::dict! {"validate_certs" => validate_certs};
-        let web = WebArgs::from_dict(&given).map_err(|_| Failure::new("validate_certs"))?;
-        let request = web.request(url, 30, host)?;
-        match http::send(&request) {
-            Ok(answer) if answer.status == 200 => Box::new(answer.body),
-            Ok(answer) => return Err(Failure::new(format!("{named}: HTTP {}: {}", answer.status, answer.reason))),
-            Err(e) => return Err(Failure::new(format!("{named}: {e}"))),
+        match get(url, validate_certs, host)? {
+            Ok(answer) => Box::new(answer.body),
+            Err(why) => return Err(Failure::new(format!("{named}: {why}"))),
         }
     };
     let file = host.scratch()?.join(format!("{}-{}", random_name(8), file_name(url)));
@@ -122,17 +118,23 @@ pub fn download(url: &str, validate_certs: bool, host: &mut dyn Act) -> Result<P
 
 /// What an address holds, as a key does; the inner error says why it cannot be had.
 pub fn fetch(url: &str, validate_certs: bool, host: &mut dyn Act) -> Result<Result<Vec<u8>, String>, Failure> {
+    Ok(get(url, validate_certs, host)?.and_then(|answer| {
+        let mut bytes = Vec::new();
+        let read = std::io::Read::read_to_end(&mut std::io::Read::take(answer.body, 4 << 20), &mut bytes);
+        read.map(|_| bytes).map_err(|e| e.to_string())
+    }))
+}
+
+/// A plain GET that is answered with 200; the inner error says why it is not.
+fn get(url: &str, validate_certs: bool, host: &mut dyn Act) -> Result<Result<Answer, String>, Failure> {
     let given: Dict = crate::dict! {"validate_certs" => validate_certs};
     let web = WebArgs::from_dict(&given).map_err(|_| Failure::new("validate_certs"))?;
     let request = web.request(url, 30, host)?;
-    let answer = match http::send(&request) {
-        Ok(answer) if answer.status == 200 => answer,
-        Ok(answer) => return Ok(Err(format!("HTTP Error {}: {}", answer.status, answer.reason))),
-        Err(e) => return Ok(Err(e.to_string())),
-    };
-    let mut bytes = Vec::new();
-    let read = std::io::Read::read_to_end(&mut std::io::Read::take(answer.body, 4 << 20), &mut bytes);
-    Ok(read.map(|_| bytes).map_err(|e| e.to_string()))
+    Ok(match http::send(&request) {
+        Ok(answer) if answer.status == 200 => Ok(answer),
+        Ok(answer) => Err(format!("HTTP Error {}: {}", answer.status, answer.reason)),
+        Err(e) => Err(e.to_string()),
+    })
 }
 
 /// A list of numbers that may be written as one, or as texts.

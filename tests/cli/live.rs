@@ -69,12 +69,8 @@ fn a_signal_stops_a_run_where_it_can_go_on() {
         let wait = "shell: 'echo ran >>begun; while [ ! -e gate ]; do sleep 0.05; done'";
         place.write("site.yml", &format!("{HEAD}    - {wait}\n    - command: touch after\n"));
         let out = fs::File::create(place.dir.path().join("out")).unwrap();
-        let mut play = Command::new(env!("CARGO_BIN_EXE_stx-upgrade"))
-            .args(["play", "site.yml", "-i", "localhost,", "-c", "local"])
-            .current_dir(place.dir.path())
-            .env("XDG_STATE_HOME", place.dir.path().join("state"))
-            .env("XDG_CACHE_HOME", place.dir.path().join("cache"))
-            .stdin(Stdio::null())
+        let mut play = place
+            .command(&["play", "site.yml", "-i", "localhost,", "-c", "local"])
             .stdout(out.try_clone().unwrap())
             .stderr(out)
             .spawn()
@@ -110,16 +106,7 @@ fn a_closed_pipe_ends_a_listing_in_peace() {
 
 /// A command line of its own process, in this place.
 fn start(place: &Place, args: &[&str]) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_stx-upgrade"))
-        .args(args)
-        .current_dir(place.dir.path())
-        .env("XDG_STATE_HOME", place.dir.path().join("state"))
-        .env("XDG_CACHE_HOME", place.dir.path().join("cache"))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
+    place.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 /// Its exit code, within a minute.

@@ -24,17 +24,21 @@ impl Place {
         fs::read_to_string(self.dir.path().join(name)).unwrap_or_default()
     }
 
-    pub fn run(&self, args: &[&str]) -> Run {
-        let out = Command::new(env!("CARGO_BIN_EXE_stx-upgrade"))
+    /// A command line in this place, without terminal or input.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stx-upgrade"));
+        command
             .args(args)
             .current_dir(self.dir.path())
             .env("XDG_STATE_HOME", self.dir.path().join("state"))
             .env("XDG_CACHE_HOME", self.dir.path().join("cache"))
             .env_remove("ANSIBLE_INVENTORY")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        Run(out)
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub fn run(&self, args: &[&str]) -> Run {
+        Run(self.command(args).output().unwrap())
     }
 
     /// Plays `site.yml` with this text on this machine.

@@ -128,8 +128,10 @@ impl Lab {
         if let (Some(line), Some(entry)) = (line.as_object_mut(), entry.as_object()) {
             line.extend(entry.clone());
         }
+        // In one write: `stx-lab log` reads beside it.
+        let line = format!("{line}\n");
         let mut file = self.audit.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = writeln!(file, "{line}");
+        let _ = file.write_all(line.as_bytes());
     }
 
     /// Put the configured system on its disks.

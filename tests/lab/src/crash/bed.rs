@@ -1,6 +1,7 @@
 //! What a trial is made on: a lab of its own, and a state folder of its own on a small disk of its own.
 
 use super::Args;
+use crate::fabric::Places;
 use anyhow::{Context, Result, bail};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use serde_json::Value;
@@ -90,7 +91,7 @@ impl Bed {
                              chown -R --reference \"${1%/.cache/*}\" \"${1%/.cache/*}/.cache\"";
         for (host, path) in agents {
             // Through the layer that the host writes into; it has not looked there yet.
-            let there = self.dir.join("l/lab/h").join(host).join("upper").join(path.trim_start_matches('/'));
+            let there = Places { dir: self.dir.join("l/lab") }.upper(host).join(path.trim_start_matches('/'));
             std::fs::create_dir_all(there.parent().context("the agent lies in no folder")?)?;
             std::fs::copy(&self.program, &there).with_context(|| format!("cannot place the agent on {host}"))?;
             self.lab(&["exec", host, "--", "sh", "-c", OWNED, "sh", path])?;

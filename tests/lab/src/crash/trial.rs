@@ -6,7 +6,6 @@ use super::fault::{Fault, Kind, Size};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -31,9 +30,8 @@ pub struct CameTo {
 pub struct Trial<'a> {
     bed: &'a Bed,
     fault: Option<&'a Fault>,
-    /// The exit code of the clean run, and what failed in it.
-    wanted: Option<i32>,
-    failures: BTreeSet<String>,
+    /// What the run without a fault came to; none for that run itself.
+    clean: Option<&'a End>,
     parts: usize,
     journal: Option<PathBuf>,
     state: PathBuf,
@@ -42,20 +40,12 @@ pub struct Trial<'a> {
 impl<'a> Trial<'a> {
     /// The clean run.
     pub fn clean(bed: &'a Bed) -> Trial<'a> {
-        Trial {
-            bed,
-            fault: None,
-            wanted: None,
-            failures: BTreeSet::new(),
-            parts: 0,
-            journal: None,
-            state: bed.dir.join("state"),
-        }
+        Trial { bed, fault: None, clean: None, parts: 0, journal: None, state: bed.dir.join("state") }
     }
 
     /// A run with a fault, after one that came to `clean`.
-    pub fn broken(bed: &'a Bed, fault: &'a Fault, clean: &End) -> Trial<'a> {
-        Trial { fault: Some(fault), wanted: clean.code, failures: clean.failures.clone(), ..Trial::clean(bed) }
+    pub fn broken(bed: &'a Bed, fault: &'a Fault, clean: &'a End) -> Trial<'a> {
+        Trial { fault: Some(fault), clean: Some(clean), ..Trial::clean(bed) }
     }
 
     /// Runs it to its end.
@@ -67,7 +57,7 @@ impl<'a> Trial<'a> {
             self.between(fault.kind);
             let mut resumes = 0;
             let most = if fault.kind.all_through() { RESUMES + 4 * fault.at } else { RESUMES };
-            while code != self.wanted && resumes < most {
+            while code != self.clean.and_then(|end| end.code) && resumes < most {
                 self.clear(fault.kind);
                 let begun = Instant::now();
                 code = self.part(self.resume());
@@ -147,7 +137,7 @@ impl<'a> Trial<'a> {
         let (host, asked) = asked.split_once("] `")?;
         let (name, _) = asked.split_once("` (")?;
         let ran = self.bed.on(host, "cat /srv/effects").lines().any(|line| line == name);
-        let fails = self.failures.contains(&format!("{host}: {name}"));
+        let fails = self.clean.is_some_and(|end| end.failures.contains(&format!("{host}: {name}")));
         let word = match ran {
             true if fails => "failed",
             true => "ran",
