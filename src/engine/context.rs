@@ -12,7 +12,8 @@ use crate::model::event::{self};
 use crate::model::outcome::{Consequence, Outcome};
 use crate::model::value::{Dict, Value};
 use crate::parse::vault::VaultError;
-use crate::vars::template::TemplateError;
+use crate::vars::template::{Scope as _, TemplateError};
+use crate::vars::template_vars;
 /// What an action sees of the engine.
 pub struct ActionContext<'a> {
     pub caller: Caller<'a>,
@@ -130,6 +131,9 @@ impl Context for ActionContext<'_> {
 
     fn render_text(&self, name: &str, text: &str, options: &Dict, vars: &Dict) -> Result<String, Failure> {
         let mut scope = self.caller.scope.clone();
+        if scope.get("ansible_managed").is_none() {
+            scope.set("ansible_managed", template_vars::MANAGED.into());
+        }
         vars.iter().for_each(|(k, v)| scope.set(&k.to_string(), v.clone()));
         let search = self.caller.step.task.search.clone();
         self.caller.step.run.render_file(name, text, options, &search, &scope).map_err(Self::template)

@@ -17,7 +17,7 @@ use crate::model::value::{Dict, Key, Value};
 use crate::plan::libraries::Own;
 use crate::plan::words::local_name;
 use crate::plan::{Kind, TaskPlan};
-use crate::vars::template::{Templar, TemplateError};
+use crate::vars::template::{Templar, TemplateError, is_whole};
 
 /// What came of one execution.
 pub struct Done {
@@ -171,7 +171,10 @@ fn gather(
     if let Some(template) = &action.args_template {
         match render(step, &template.value, scope)? {
             Value::Dict(given) => args.extend(given.iter().map(|(k, v)| (k.clone(), v.clone()))),
-            other => return Err(End::failed(format!("`args` must give a mapping, and gives {}", other.kind()))),
+            other => {
+                let why = format!("{}: `args` must give a mapping, and gives {}", unfinished_args(step), other.kind());
+                return Err(End::failed(why));
+            }
         }
     }
     if let (Some(name), Some(text)) = (free_form, &action.free_form) {
@@ -200,7 +203,8 @@ fn gather(
         };
         let name = name.as_str();
         // The text of an expression, or braces around one, is the action's to evaluate.
-        if bare.contains(&name) && !matches!(arg.value.value, Value::Template(_)) {
+        let is_whole = matches!(&arg.value.value, Value::Template(t) if name != "that" || is_whole(&t.text));
+        if bare.contains(&name) && !is_whole {
             args.insert(Key::from(name), arg.value.value.clone());
             continue;
         }
@@ -227,10 +231,13 @@ fn gather(
 
 /// An argument that cannot be rendered, in Ansible's words.
 fn unfinished(step: &Step<'_>, error: &TemplateError) -> End {
+    End::Outcome(Box::new(template_failure(&unfinished_args(step), error)))
+}
+
+fn unfinished_args(step: &Step<'_>) -> String {
     let action = step.task.action();
     let full = if action.contains('.') { action } else { format!("ansible.builtin.{action}") };
-    let what = format!("Task failed: Finalization of task args for '{full}' failed");
-    End::Outcome(Box::new(template_failure(&what, error)))
+    format!("Task failed: Finalization of task args for '{full}' failed")
 }
 
 fn render(step: &Step<'_>, value: &Value, scope: &TaskScope) -> Result<Value, End> {

@@ -2,13 +2,14 @@
 //! them back, or a resumed run would not be the run it goes on with.
 //!
 //! What JSON can hold is left as it is. A dictionary that is none of plain JSON becomes `{"$dict": [[key, value], …]}`, a
-//! template `{"$template": text, "at": place}`, a number that is none `{"$float": "nan"}`.
+//! template `{"$template": text, "at": place}`, a text that the user wrote `{"$written": text}` (or `$vaulted`), a number that is none `{"$float": "nan"}`.
 
 use std::sync::Arc;
 
 use crate::dict;
 use crate::model::outcome::{Consequence, Include, Outcome};
 use crate::model::source::Span;
+use crate::model::text::{Origin, Text};
 use crate::model::value::{Dict, Key, Template, Value};
 
 /// Deeper values are not kept: what reads JSON gives up there.
@@ -21,6 +22,10 @@ pub fn encode(value: &Value) -> Value {
             let at = t.span.source.name.as_str();
             Value::dict(dict! {"$template" => t.text.as_str(), "at" => at})
         }
+        Value::Str(t) if t.is_trusted() => Value::dict(match t.origin() {
+            Origin::Vaulted => dict! {"$vaulted" => &**t},
+            _ => dict! {"$written" => &**t},
+        }),
         Value::Float(x) if !x.is_finite() => Value::dict(dict! {"$float" => x.to_string()}),
         Value::List(l) if l.iter().any(needs) => Value::list(l.iter().map(encode).collect()),
         Value::Dict(d) if d.keys().any(odd) => {
@@ -61,6 +66,7 @@ fn odd(key: &Key) -> bool {
 fn needs(value: &Value) -> bool {
     match value {
         Value::Template(_) => true,
+        Value::Str(t) => t.is_trusted(),
         Value::Float(x) => !x.is_finite(),
         Value::List(l) => l.iter().any(needs),
         Value::Dict(d) => d.iter().any(|(k, v)| odd(k) || needs(v)),
@@ -80,6 +86,8 @@ fn decode_marked(d: &Dict) -> Option<Value> {
             let span = Span::of_text(name, text);
             Some(Value::Template(Arc::new(Template { text: text.to_string(), span })))
         }
+        ("$written", Value::Str(text)) => Some(Value::Str(Text::written(&**text))),
+        ("$vaulted", Value::Str(text)) => Some(Value::Str(Text::vaulted(&**text))),
         ("$float", Value::Str(text)) => text.parse().ok().map(Value::Float),
         ("$dict", Value::List(pairs)) => {
             let pair = |p: &Value| match p.as_list()? {
@@ -144,10 +152,17 @@ mod tests {
     #[test]
     fn templates_stay_templates_and_data_stays_data() {
         let t = Value::written("{{ a }}", &Span::of_text("vars.yml", "{{ a }}"));
-        let v = Value::list(vec![t, "{{ a }}".into()]);
+        let v = Value::list(vec![t, "{{ a }}".into(), Value::Str(Text::written("a")), Value::Str(Text::vaulted("a"))]);
         let Value::List(back) = there_and_back(&v) else { panic!() };
         assert!(matches!(&back[0], Value::Template(t) if t.text == "{{ a }}" && t.span.source.name == "vars.yml"));
-        assert!(matches!(&back[1], Value::Str(_)));
+        let origin = |v: &Value| match v {
+            Value::Str(text) => Some(text.origin()),
+            _ => None,
+        };
+        assert_eq!(
+            back[1..].iter().map(origin).collect::<Vec<_>>(),
+            [Origin::Data, Origin::Written, Origin::Vaulted].map(Some)
+        );
     }
 
     fn any_value() -> impl Strategy<Value = Value> {
@@ -157,7 +172,8 @@ mod tests {
             any::<i64>().prop_map(Value::Int),
             any::<f64>().prop_filter("nan equals nothing", |x| !x.is_nan()).prop_map(Value::Float),
             ".*".prop_map(Value::str),
-            "\\$(dict|template|float)".prop_map(Value::str),
+            "\\$(dict|template|float|written|vaulted)".prop_map(Value::str),
+            ".*".prop_map(|t| Value::Str(Text::written(t))),
         ];
         let key = prop_oneof![
             any::<i64>().prop_map(Key::Int),

@@ -7,4 +7,5 @@ pub mod outcome;
 pub mod playbook;
 pub mod secret;
 pub mod source;
+pub mod text;
 pub mod value;

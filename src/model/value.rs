@@ -13,6 +13,7 @@ use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::source::Span;
+use super::text::Text;
 
 /// A dictionary; it keeps the order in which it was written.
 pub type Dict = IndexMap<Key, Value>;
@@ -26,7 +27,7 @@ pub enum Value {
     Int(i64),
     Float(f64),
     /// Plain data: never templated.
-    Str(Arc<str>),
+    Str(Text),
     /// Text that the user wrote with `{{`, `{%` or `{#` in it, still to be rendered.
     Template(Arc<Template>),
     List(Arc<Vec<Value>>),
@@ -53,7 +54,7 @@ pub enum Key {
 impl Value {
     /// A plain string.
     pub fn str(text: impl AsRef<str>) -> Value {
-        Value::Str(Arc::from(text.as_ref()))
+        Value::Str(text.as_ref().into())
     }
 
     pub fn list(items: Vec<Value>) -> Value {
@@ -69,7 +70,7 @@ impl Value {
         if has_jinja(text) {
             Value::Template(Arc::new(Template { text: text.to_owned(), span: span.clone() }))
         } else {
-            Value::str(text)
+            Value::Str(Text::written(text))
         }
     }
 
@@ -290,7 +291,7 @@ impl Key {
             Key::Bool(b) => Value::Bool(*b),
             Key::Int(i) => Value::Int(*i),
             Key::Float(x) => Value::Float(*x),
-            Key::Str(s) => Value::Str(s.clone()),
+            Key::Str(s) => Value::Str(s.clone().into()),
         }
     }
 
@@ -301,7 +302,7 @@ impl Key {
             Value::Bool(b) => Some(Key::Bool(*b)),
             Value::Int(i) => Some(Key::Int(*i)),
             Value::Float(x) => Some(Key::Float(*x)),
-            Value::Str(s) => Some(Key::Str(s.clone())),
+            Value::Str(s) => Some(Key::Str(s.shared().clone())),
             Value::Template(t) => Some(Key::str(&t.text)),
             Value::List(_) | Value::Dict(_) => None,
         }

@@ -13,6 +13,7 @@ pub mod lookups;
 mod options;
 mod patterns;
 pub mod template;
+pub mod template_vars;
 pub mod tests;
 pub mod versions;
 

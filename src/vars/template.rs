@@ -14,7 +14,18 @@ use super::jinja::val::{Res, Val};
 pub use super::options::TextOptions;
 use crate::model::mistake::Mistake;
 use crate::model::source::{Span, Spanned};
+use crate::model::text::Text;
 use crate::model::value::{Dict, Template, Value};
+
+/// Whether a text is all template, as far as its ends tell: what a condition like that renders to is the condition.
+pub fn is_whole(text: &str) -> bool {
+    let text = text.trim();
+    ["{{", "{%", "{#"].iter().any(|d| text.starts_with(d)) && ["}}", "%}", "#}"].iter().any(|d| text.ends_with(d))
+}
+
+/// Why an expression that is no part of the user's own files is not evaluated.
+pub const UNTRUSTED: &str = "Encountered untrusted template or expression: only what stands in a playbook, a vars file, the inventory or \
+                             on the command line is evaluated, not what a host, a program or a filter gave.";
 
 /// The variables that a template sees. Values may hold templates: they are rendered when they are used.
 pub trait Scope: Send + Sync {
@@ -208,21 +219,21 @@ impl Engine {
         }
     }
 
-    /// Renders the text of a template file.
-    pub(super) fn render_text(&self, text: &str, options: &TextOptions, scope: &dyn Scope) -> Res<String> {
+    /// Renders the text of a template file; none if there was nothing to render but comments.
+    pub(super) fn render_text(&self, text: &str, options: &TextOptions, scope: &dyn Scope) -> Res<Option<String>> {
         let mut options = options.clone();
         let body = options.header(text)?;
         let program = self.text(body, &options)?;
         let mut cx = Cx::new(self, scope);
         cx.options = Some(&options);
         let result = cx.run(&program, &Frame::root(true)).and_then(|v| match v {
-            Val::Null => Ok(String::new()),
-            Val::Str(s) => Ok(s.to_string()),
+            Val::Null => Ok(None),
+            Val::Str(s) => Ok(Some(s.to_string())),
             Val::Missing(m) => Err(m.fail()),
-            v => cx.value(&v).map(|v| v.to_string()),
+            v => cx.value(&v).map(|v| Some(v.to_string())),
         });
         match result {
-            Ok(result) => Ok(with_line_ends(body, &result, &options.newline_sequence)),
+            Ok(result) => Ok(result.map(|text| with_line_ends(body, &text, &options.newline_sequence))),
             Err(mut e) => {
                 place(&mut e, &options.name, body, None);
                 Err(e)
@@ -303,30 +314,31 @@ impl Templar {
     }
 
     /// Decides a condition: a boolean, or an expression that must give one. A condition that is all `{{ … }}` is
-    /// rendered first; the text it gives is the expression.
+    /// rendered first; the text it gives is the expression, if the user wrote it: what a host printed is never evaluated.
     pub fn condition(&self, written: &Spanned<Value>, scope: &dyn Scope) -> Result<bool, Fail> {
         let wrong = |message: String| {
             let mut e = TemplateError::new(TemplateErrorKind::Other, message);
             e.span = Some(written.span.clone());
             e
         };
-        // An expression that a template gave may be data of a host: it may look at variables, not at the control node.
+        let trusted = |text: &Text| match text.is_trusted() {
+            true => Ok(text.to_string()),
+            false => Err(wrong(UNTRUSTED.into())),
+        };
         let mut given = false;
         let (text, span) = match &written.value {
             Value::Bool(b) => return Ok(*b),
-            Value::Str(s) => (s.to_string(), written.span.clone()),
+            Value::Str(s) => (trusted(s)?, written.span.clone()),
             Value::Template(t) => {
                 let trimmed = t.text.trim();
-                let whole = ["{{", "{%", "{#"].iter().any(|d| trimmed.starts_with(d))
-                    && ["}}", "%}", "#}"].iter().any(|d| trimmed.ends_with(d));
-                if !whole {
+                if !is_whole(trimmed) {
                     (t.text.clone(), t.span.clone())
                 } else {
                     let inner = Arc::new(Template { text: trimmed.to_owned(), span: t.span.clone() });
                     match self.value(&Value::Template(inner), scope)? {
                         Value::Str(s) => {
                             given = true;
-                            (s.to_string(), t.span.clone())
+                            (trusted(&s)?, t.span.clone())
                         }
                         Value::Bool(b) => return Ok(b),
                         other => return Err(not_boolean(&other, trimmed, &wrong)),
@@ -342,7 +354,6 @@ impl Templar {
         }
         let mut cx = Cx::new(&self.engine, scope);
         cx.renders_constants = !given;
-        cx.lookups = !given;
         match self.evaluate(&mut cx, self.engine.condition(text), text, &span)? {
             Value::Bool(b) => Ok(b),
             other => Err(not_boolean(&other, text, &wrong)),
@@ -351,7 +362,7 @@ impl Templar {
 
     /// Renders the text of a template file, as the `template` module does.
     pub fn render_text(&self, text: &str, options: &TextOptions, scope: &dyn Scope) -> Result<String, Fail> {
-        self.engine.render_text(text, options, scope)
+        self.engine.render_text(text, options, scope).map(Option::unwrap_or_default)
     }
 
     /// What can be said about a text without running it: syntax errors, unknown filters, tests, lookups and their

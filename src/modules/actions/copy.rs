@@ -166,7 +166,7 @@ fn tree(dir: &Path, inside: bool, follow: bool, ctx: &mut dyn Context) -> Result
 }
 
 /// Permissions of a file of this machine, in octal.
-fn mode_of(path: &Path) -> Result<String, Failure> {
+pub(super) fn mode_of(path: &Path) -> Result<String, Failure> {
     use std::os::unix::fs::PermissionsExt;
     let meta = path.metadata().map_err(|e| Failure::new(format!("reading {}: {e}", path.display())))?;
     Ok(format!("0{:o}", meta.permissions().mode() & 0o7777))

@@ -4,6 +4,7 @@ use crate::action::engine_side::{Action, Context};
 use crate::action::module::Failure;
 use crate::model::outcome::Outcome;
 use crate::model::value::{Dict, Value};
+use crate::vars::template::UNTRUSTED;
 
 pub struct Debug;
 
@@ -43,8 +44,17 @@ impl Action for Debug {
         };
         // A variable that is not there is told, not failed on.
         let (name, shown) = match &var {
+            Value::Str(text) if !text.is_trusted() => {
+                return Err(Failure::new(format!("Error while resolving `var` expression: {UNTRUSTED}")));
+            }
             Value::Str(text) => (text.to_string(), ctx.expression_shown(text)?),
-            other => (other.to_string(), (other.clone(), None)),
+            other => {
+                let why = format!(
+                    "argument 'var' is {}: '{other}' is not a string and conversion is not allowed",
+                    other.kind()
+                );
+                return Err(Failure::new(why));
+            }
         };
         let (value, warning) = shown;
         Ok(Outcome { warnings: warning.into_iter().collect(), ..Outcome::ok() }.with(&name, value))

@@ -1,12 +1,12 @@
 //! `fetch`: copies a file of the host to the control node.
 
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
 
 use crate::action::engine_side::{Action, Context};
 use crate::action::module::Failure;
 use crate::dict;
 use crate::model::outcome::{Outcome, Status};
+use crate::model::text::Text;
 use crate::model::value::{Dict, Value};
 use crate::modules::digest::Algorithm;
 
@@ -73,8 +73,8 @@ async fn fetch(args: &Args, ctx: &mut dyn Context) -> Result<Outcome, Failure> {
     }
     let stat = seen.data.get("stat").cloned().unwrap_or_default();
     // The far side knows whose home `~` is.
-    let expanded = stat.get("path").and_then(Value::as_str).filter(|_| src.starts_with('~')).map(Arc::from);
-    let src: &Arc<str> = expanded.as_ref().unwrap_or(src);
+    let expanded = stat.get("path").and_then(Value::as_str).filter(|_| src.starts_with('~')).map(Text::from);
+    let src = expanded.as_ref().unwrap_or(src);
     let is = |name: &str| stat.get(name).and_then(Value::as_bool).unwrap_or(false);
     if !is("exists") || is("isdir") {
         let msg = match is("isdir") {

@@ -26,16 +26,6 @@ mod template;
 mod unarchive;
 mod uri;
 
-/// The control node's own name.
-fn this_machine() -> String {
-    nix::unistd::gethostname().map_or_else(|_| String::new(), |n| n.to_string_lossy().into_owned())
-}
-
-/// The user that this program runs as.
-fn this_user() -> String {
-    std::env::var("USER").unwrap_or_else(|_| nix::unistd::getuid().to_string())
-}
-
 /// Every action.
 pub const ALL: &[ActionEntry] = &[
     ActionEntry::of::<argument_spec::ValidateArgumentSpec>(),

@@ -2,10 +2,11 @@
 
 use crate::action::engine_side::{Action, Context};
 use crate::action::module::Failure;
-use crate::dict;
 use crate::model::outcome::Outcome;
 use crate::model::value::{Dict, Value};
 use crate::modules::copy;
+use crate::modules::file_args::Mode;
+use crate::vars::template_vars;
 
 pub struct Template;
 
@@ -51,11 +52,6 @@ const OWN: &[&str] = &[
     "output_encoding",
 ];
 
-/// A moment as Python prints it, in local time.
-fn moment(at: std::time::SystemTime) -> String {
-    chrono::DateTime::<chrono::Local>::from(at).format("%Y-%m-%d %H:%M:%S%.6f").to_string()
-}
-
 impl Action for Template {
     const NAMES: &'static [&'static str] = &["template", "ansible.builtin.template", "ansible.legacy.template"];
     const DOC: &'static str = "Renders a Jinja template of the control node and puts it in place on the host.";
@@ -76,23 +72,19 @@ impl Action for Template {
             given.into_iter().partition(|(k, _)| OWN.iter().any(|o| k.as_str() == Some(o)));
         let full = super::copy::full(&found);
         let dest = args.file.dest.display().to_string();
-        let modified = std::fs::metadata(&full).and_then(|m| m.modified()).ok();
-        let vars = dict! {
-            "ansible_managed" => "Ansible managed",
-            "template_host" => crate::modules::actions::this_machine(),
-            "template_path" => full.as_str(),
-            "template_fullpath" => full.as_str(),
-            "template_destpath" => dest.as_str(),
-            "template_run_date" => moment(std::time::SystemTime::now()),
-            "template_mtime" => modified.map(moment),
-            "template_uid" => crate::modules::actions::this_user(),
-        };
+        let vars = template_vars::of(full.as_ref(), Some(&dest));
         let rendered = ctx.render_text(&found.name, &text, &own, &vars)?;
         let base = src.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         call.insert("_original_basename".into(), base.into());
         call.insert("src".into(), full.as_str().into());
-        if args.file.file.mode.is_none() {
-            call.shift_remove("mode");
+        match args.file.file.mode {
+            Some(Mode::Preserve) => {
+                call.insert("_source_mode".into(), super::copy::mode_of(full.as_ref())?.into());
+            }
+            Some(_) => {}
+            None => {
+                call.shift_remove("mode");
+            }
         }
         super::copy::send(&mut call, rendered.into_bytes(), ctx)?;
         let outcome = ctx.call("copy", call).await?;

@@ -3,6 +3,7 @@
 use super::{Kind, Node, Style, scalar};
 use crate::model::mistake::Mistake;
 use crate::model::source::{Span, Spanned};
+use crate::model::text::Text;
 use crate::model::value::{Dict, Key, Template, Value, has_jinja};
 use crate::parse::keys::first_line;
 use crate::parse::vault::{Vault, VaultError, is_vault};
@@ -106,6 +107,8 @@ impl Reader<'_> {
         if live && has_jinja(text) {
             let span = node.content_span();
             Value::Template(std::sync::Arc::new(Template { text: text.to_owned(), span }))
+        } else if live {
+            Value::Str(Text::written(text))
         } else {
             Value::str(text)
         }
@@ -141,7 +144,10 @@ impl Reader<'_> {
         match self.vault.decrypt(text) {
             Ok(plain) => match std::str::from_utf8(&plain) {
                 Ok(plain) => {
-                    let value = self.text(node, plain, live);
+                    let value = match self.text(node, plain, live) {
+                        Value::Str(_) => Value::Str(Text::vaulted(plain)),
+                        template => template,
+                    };
                     self.vault.mask().learn(&crate::model::secret::Secret::new(plain));
                     value
                 }

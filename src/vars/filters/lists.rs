@@ -88,7 +88,7 @@ fn plain(v: &Val) -> Option<Key> {
         Val::Bool(b) => Some(Key::Bool(*b)),
         Val::Int(i) => Some(Key::Int(*i)),
         Val::Float(x) => Some(Key::Float(*x)),
-        Val::Str(s) => Some(Key::Str(s.clone())),
+        Val::Str(s) => Some(Key::Str(s.shared().clone())),
         _ => None,
     }
 }

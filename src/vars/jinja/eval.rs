@@ -77,8 +77,6 @@ pub struct Cx<'a> {
     pub options: Option<&'a TextOptions>,
     /// Conditions render constants that hold Jinja.
     pub renders_constants: bool,
-    /// Whether lookups may run; not in an expression that may be a host's data.
-    pub lookups: bool,
     pub(super) inherits: Vec<super::stmts::Inherits>,
     resolved: HashMap<Arc<str>, Option<Val>>,
     doing: Vec<Doing>,
@@ -93,7 +91,6 @@ impl<'a> Cx<'a> {
             scope,
             options: None,
             renders_constants: false,
-            lookups: true,
             inherits: Vec::new(),
             resolved: HashMap::new(),
             doing: Vec::new(),
@@ -104,7 +101,7 @@ impl<'a> Cx<'a> {
 
     /// The control node; an error where templates must not reach it.
     pub fn control(&self, what: &str) -> Res<&'a dyn Control> {
-        match self.scope.control().filter(|_| self.lookups) {
+        match self.scope.control() {
             Some(c) => Ok(c),
             None => fail(format!("{what} is not available here")),
         }
@@ -113,7 +110,6 @@ impl<'a> Cx<'a> {
     /// Runs with another host's variables, and gives plain data back.
     pub fn with_scope<T>(&mut self, scope: &dyn Scope, f: impl FnOnce(&mut Cx<'_>) -> Res<T>) -> Res<T> {
         let mut other = Cx::new(self.engine, scope);
-        other.lookups = self.lookups;
         other.doing = std::mem::take(&mut self.doing);
         other.steps = self.steps;
         other.depth = self.depth + 1;
@@ -494,9 +490,9 @@ impl<'a> Cx<'a> {
         if let Some(result) = super::methods::call(self, of, name, &args)? {
             return Ok(result);
         }
-        match self.find(of, &Val::Str(name.clone()))? {
+        match self.find(of, &Val::Str(name.clone().into()))? {
             Some(callee) => self.call(&callee, args),
-            None => self.absent(of, &Val::Str(name.clone()), path, at),
+            None => self.absent(of, &Val::Str(name.clone().into()), path, at),
         }
     }
 }

@@ -317,12 +317,12 @@ impl Object for HostVars {
         dict_method(self, cx, name, args)
     }
     fn items(&self, _cx: &mut Cx<'_>) -> Res<Option<Vec<Val>>> {
-        Ok(Some(self.hosts.iter().map(|h| Val::Str(h.clone())).collect()))
+        Ok(Some(self.hosts.iter().map(|h| Val::Str(h.clone().into())).collect()))
     }
     fn value(&self, cx: &mut Cx<'_>) -> Res<Value> {
         let mut all = Dict::new();
         for h in &self.hosts {
-            if let Some(Val::Object(o)) = self.member(cx, &Val::Str(h.clone()))? {
+            if let Some(Val::Object(o)) = self.member(cx, &Val::Str(h.clone().into()))? {
                 all.insert(Key::Str(h.clone()), o.clone().value(cx)?);
             }
         }
@@ -354,7 +354,7 @@ impl Object for OfHost {
             Plain(Value),
             Missing(Rc<Missing>),
         }
-        let found = cx.with_scope(&*self.scope, |cx| match cx.variable(name)? {
+        let found = cx.with_scope(&*self.scope, |cx| match cx.variable(name.shared())? {
             None => Ok(None),
             Some(Val::Missing(m)) => Ok(Some(Found::Missing(m))),
             Some(v) => Ok(Some(Found::Plain(cx.value(&v)?))),
@@ -368,13 +368,13 @@ impl Object for OfHost {
         dict_method(self, cx, name, args)
     }
     fn items(&self, _cx: &mut Cx<'_>) -> Res<Option<Vec<Val>>> {
-        Ok(Some(self.scope.names().iter().map(|n| Val::Str(n.clone())).collect()))
+        Ok(Some(self.scope.names().iter().map(|n| Val::Str(n.clone().into())).collect()))
     }
     fn value(&self, cx: &mut Cx<'_>) -> Res<Value> {
         let mut all = Dict::new();
         for name in self.scope.names() {
             // A variable that cannot be rendered now does not spoil the others, as in Ansible.
-            if let Ok(Some(v)) = self.member(cx, &Val::Str(name.clone()))
+            if let Ok(Some(v)) = self.member(cx, &Val::Str(name.clone().into()))
                 && let Ok(v) = cx.value(&v)
             {
                 all.insert(Key::Str(name), v);
@@ -402,7 +402,7 @@ impl Object for Vars {
     }
     fn member(&self, cx: &mut Cx<'_>, key: &Val) -> Res<Option<Val>> {
         match key {
-            Val::Str(name) => cx.variable(name),
+            Val::Str(name) => cx.variable(name.shared()),
             _ => Ok(None),
         }
     }
@@ -410,7 +410,7 @@ impl Object for Vars {
         dict_method(self, cx, name, args)
     }
     fn items(&self, cx: &mut Cx<'_>) -> Res<Option<Vec<Val>>> {
-        Ok(Some(cx.scope.names().iter().map(|n| Val::Str(n.clone())).collect()))
+        Ok(Some(cx.scope.names().iter().map(|n| Val::Str(n.clone().into())).collect()))
     }
     fn value(&self, cx: &mut Cx<'_>) -> Res<Value> {
         let mut all = Dict::new();

@@ -10,7 +10,7 @@ use super::val::{Missing, Res, Val};
 impl Cx<'_> {
     /// `of.name`: a method of Python's type wins over a key, as in Jinja.
     pub(super) fn attribute(&mut self, of: &Val, name: &Arc<str>, path: impl Fn() -> String, at: At) -> Res {
-        let key = Val::Str(name.clone());
+        let key = Val::Str(name.clone().into());
         if let Some(v) = self.find(of, &key)? {
             if matches!(of, Val::Dict(_)) && super::methods::of_dict(name) {
                 return Ok(Val::object(functions::Method { of: of.clone(), name: name.clone() }));

@@ -127,7 +127,7 @@ impl Cx<'_> {
             Val::Bool(b) => Ok(Key::Bool(*b)),
             Val::Int(i) => Ok(Key::Int(*i)),
             Val::Float(x) => Ok(Key::Float(*x)),
-            Val::Str(s) => Ok(Key::Str(s.clone())),
+            Val::Str(s) => Ok(Key::Str(s.shared().clone())),
             other => fail(format!("unhashable type: '{}'", other.kind())),
         }
     }

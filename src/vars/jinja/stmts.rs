@@ -111,7 +111,7 @@ impl Cx<'_> {
         match &s.kind {
             StmtKind::Text(t) => match &p.newline {
                 Some(end) => out.push(Val::from(t.replace('\n', end))),
-                None => out.push(Val::Str(t.clone())),
+                None => out.push(Val::Str(t.clone().into())),
             },
             StmtKind::Emit(e) => {
                 let v = self.expr(e, frame)?;
@@ -180,7 +180,7 @@ impl Cx<'_> {
             StmtKind::From { name, names, with_context } => {
                 let module = self.module(name, *with_context, frame)?;
                 for (name, alias) in names {
-                    let v = match self.find(&module, &Val::Str(name.clone()))? {
+                    let v = match self.find(&module, &Val::Str(name.clone().into()))? {
                         Some(v) => v,
                         None => Val::missing(Missing::new(&**name, format!("the imported template has no '{name}'"))),
                     };
@@ -431,9 +431,9 @@ impl Object for MacroObject {
     }
 
     fn member(&self, _cx: &mut Cx<'_>, key: &Val) -> Res<Option<Val>> {
-        let names = || Val::tuple(self.decl.params.iter().map(|(n, _)| Val::Str(n.clone())).collect());
+        let names = || Val::tuple(self.decl.params.iter().map(|(n, _)| Val::Str(n.clone().into())).collect());
         Ok(match key.as_str() {
-            Some("name") => Some(Val::Str(self.decl.name.clone())),
+            Some("name") => Some(Val::Str(self.decl.name.clone().into())),
             Some("arguments") => Some(names()),
             Some("catch_kwargs") => Some(self.decl.uses.kwargs.into()),
             Some("catch_varargs") => Some(self.decl.uses.varargs.into()),

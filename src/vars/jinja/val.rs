@@ -13,6 +13,7 @@ use indexmap::IndexMap;
 
 use super::eval::Cx;
 use crate::model::source::Span;
+use crate::model::text::Text;
 use crate::model::value::{Key, Value};
 use crate::vars::error::{Fail, Link, TemplateError, TemplateErrorKind, fail};
 
@@ -25,7 +26,7 @@ pub enum Val {
     Bool(bool),
     Int(i64),
     Float(f64),
-    Str(Arc<str>),
+    Str(Text),
     List(Rc<RefCell<Vec<Val>>>),
     Tuple(Rc<Vec<Val>>),
     Dict(Rc<RefCell<Map>>),
@@ -227,7 +228,7 @@ pub trait Object {
 
 impl Val {
     pub fn str(text: impl AsRef<str>) -> Val {
-        Val::Str(Arc::from(text.as_ref()))
+        Val::Str(text.as_ref().into())
     }
 
     pub fn list(items: Vec<Val>) -> Val {

@@ -9,6 +9,7 @@ use super::super::jinja::eval::Cx;
 use super::super::jinja::tree::Lookup;
 use super::super::jinja::val::{Args, Res, Val};
 use super::super::template::TextOptions;
+use super::super::template_vars;
 use super::values::named;
 
 #[rustfmt::skip]
@@ -103,14 +104,17 @@ fn template(cx: &mut Cx<'_>, terms: Vec<Val>, args: Args) -> Res<Vec<Val>> {
         let text = read_path(cx, &path)?;
         let mut options = TextOptions { name: path.display().to_string(), ..TextOptions::default() };
         options.search.extend(path.parent().map(Path::to_owned));
-        let mut own = crate::model::value::Dict::new();
+        let mut own = template_vars::of(&path, None);
+        if cx.scope.get("ansible_managed").is_none() {
+            own.insert("ansible_managed".into(), template_vars::MANAGED.into());
+        }
         for (name, v) in &args.named {
             match &**name {
                 // What a template gives is text; Ansible reads it as data no more.
                 "convert_data" | "jinja2_native" => {}
                 "template_vars" => {
                     if let Some(d) = cx.value(v)?.as_dict() {
-                        own = d.clone();
+                        own.extend(d.iter().map(|(k, v)| (k.clone(), v.clone())));
                     }
                 }
                 name => {
@@ -121,7 +125,8 @@ fn template(cx: &mut Cx<'_>, terms: Vec<Val>, args: Args) -> Res<Vec<Val>> {
         }
         let scope = super::super::template::Above { top: &own, below: cx.scope };
         let engine = cx.engine;
-        out.push(Val::from(cx.with_scope(&scope, |_| engine.render_text(&text, &options, &scope))?));
+        let rendered = cx.with_scope(&scope, |_| engine.render_text(&text, &options, &scope))?;
+        out.push(rendered.map_or(Val::Null, Val::from));
     }
     Ok(out)
 }

@@ -34,11 +34,11 @@ fn vars(cx: &mut Cx<'_>, terms: Vec<Val>, args: Args) -> Res<Vec<Val>> {
         let Val::Str(name) = t else {
             return match t {
                 Val::Missing(m) => Err(m.fail()),
-                other => fail(format!("a variable's name must be a string, not {}", other.described())),
+                other => fail(format!("Variable name must be 'str' not '{}'.", other.kind())),
             };
         };
         let default = named(&args, "default");
-        out.push(match (cx.variable(name)?, default) {
+        out.push(match (cx.variable(name.shared())?, default) {
             (Some(Val::Missing(_)), Some(d)) => d,
             (Some(v), _) => v,
             (None, Some(d)) => d,
@@ -74,7 +74,7 @@ fn var_names(cx: &mut Cx<'_>, terms: Vec<Val>, _: Args) -> Res<Vec<Val>> {
             e
         })?;
         let names = cx.scope.names();
-        out.extend(names.iter().filter(|n| regex.is_match(&***n).unwrap_or(false)).map(|n| Val::Str(n.clone())));
+        out.extend(names.iter().filter(|n| regex.is_match(&***n).unwrap_or(false)).map(|n| Val::Str(n.clone().into())));
     }
     Ok(out)
 }
@@ -289,7 +289,7 @@ fn subelements(cx: &mut Cx<'_>, terms: Vec<Val>, _: Args) -> Res<Vec<Val>> {
 }
 
 /// What a sequence runs over.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Range {
     start: Option<i64>,
     end: Option<i64>,
@@ -309,7 +309,7 @@ fn whole(name: &str, text: &str) -> Res<i64> {
     };
     match parsed {
         Some(n) => Ok(n),
-        None => fail(format!("can't parse {name}={text} as integer")),
+        None => fail(format!("`{name}` of the sequence has an invalid value: '{text}' is no whole number")),
     }
 }
 
@@ -326,9 +326,15 @@ fn sequence(cx: &mut Cx<'_>, terms: Vec<Val>, args: Args) -> Res<Vec<Val>> {
         }
         Ok(())
     };
+    // What is named holds for each term that does not say otherwise.
+    let mut named = Range::default();
+    for (key, v) in &args.named {
+        let text = cx.text(v)?;
+        fill(&mut named, key, &text)?;
+    }
     for t in &terms {
         let text = cx.text(t)?;
-        let mut range = Range::default();
+        let mut range = named.clone();
         if text.contains('=') {
             for pair in crate::vars::filters::shell_words(&text) {
                 let Some((key, value)) = pair.split_once('=') else {
@@ -339,22 +345,17 @@ fn sequence(cx: &mut Cx<'_>, terms: Vec<Val>, args: Args) -> Res<Vec<Val>> {
         } else {
             // [start-]end[/stride][:format]
             let (numbers, format) = text.split_once(':').map_or((text.as_str(), None), |(n, f)| (n, Some(f)));
-            range.format = format.map(str::to_owned);
+            range.format = format.map(str::to_owned).or(range.format);
             let (numbers, stride) = numbers.split_once('/').map_or((numbers, None), |(n, s)| (n, Some(s)));
-            range.stride = stride.map(|s| whole("stride", s)).transpose()?;
+            range.stride = stride.map(|s| whole("stride", s)).transpose()?.or(range.stride);
             let (start, end) = numbers.split_once('-').map_or((None, numbers), |(s, e)| (Some(s), e));
-            range.start = start.map(|s| whole("start", s)).transpose()?;
+            range.start = start.map(|s| whole("start", s)).transpose()?.or(range.start);
             range.end = Some(whole("end", end)?);
         }
         ranges.push(range);
     }
-    if !args.named.is_empty() {
-        let mut range = Range::default();
-        for (key, v) in &args.named {
-            let text = cx.text(v)?;
-            fill(&mut range, key, &text)?;
-        }
-        ranges.push(range);
+    if terms.is_empty() && !args.named.is_empty() {
+        ranges.push(named);
     }
     let mut out = Vec::new();
     for r in ranges {
@@ -363,7 +364,8 @@ fn sequence(cx: &mut Cx<'_>, terms: Vec<Val>, args: Args) -> Res<Vec<Val>> {
             (Some(_), Some(_)) => return fail("can't specify both count and end in with_sequence"),
             (None, None) => return fail("must specify count or end in with_sequence"),
             (Some(0), None) => continue,
-            (Some(n), None) => start + n * r.stride.unwrap_or(1) - 1.min(r.stride.unwrap_or(1).signum()),
+            // Backwards it is two more, as in Ansible.
+            (Some(n), None) => start + n * r.stride.unwrap_or(1) - 1,
             (None, Some(end)) => end,
         };
         let stride = r.stride.unwrap_or(1);
@@ -380,7 +382,9 @@ fn sequence(cx: &mut Cx<'_>, terms: Vec<Val>, args: Args) -> Res<Vec<Val>> {
         let mut i = start;
         while (stride > 0 && i <= end) || (stride < 0 && i >= end) {
             cx.step()?;
-            out.push(Val::from(super::super::jinja::format::percent(cx, &format, &Val::Int(i))?));
+            let text = super::super::jinja::format::percent(cx, &format, &Val::Int(i));
+            let Ok(text) = text else { return fail(format!("bad formatting string: {format}")) };
+            out.push(Val::from(text));
             cx.fits(out.len())?;
             i += stride;
         }

@@ -9,6 +9,7 @@ use super::super::jinja::tree::Test;
 use super::super::jinja::val::{Bound, Res, Val};
 use super::super::patterns::{Flags, How, matches};
 use super::super::versions::{self, Scheme};
+use crate::model::text::Origin;
 
 #[rustfmt::skip]
 pub(super) const ALL: &[Test] = &[
@@ -24,7 +25,7 @@ pub(super) const ALL: &[Test] = &[
     Test { names: &["superset", "issuperset"], params: &["b"], takes_missing: false, run: |cx, v, b| { let other = b.need(0, "the test 'superset'", "b")?.clone(); all_in(cx, &other, &v) }, doc: "It has all the items of another list." },
     Test { names: &["contains"], params: &["b"], takes_missing: false, run: |cx, v, b| { let item = b.need(0, "the test 'contains'", "b")?.clone(); cx.contains(&v, &item) }, doc: "It has an item." },
     Test { names: &["isnan", "nan"], params: &[], takes_missing: false, run: |_, v, _| Ok(v.as_number().is_some_and(f64::is_nan)), doc: "It is not a number (NaN)." },
-    Test { names: &["vault_encrypted"], params: &[], takes_missing: false, run: |cx, v, _| Ok(cx.text(&v)?.starts_with("$ANSIBLE_VAULT;")), doc: "It is a text that vault encrypted." },
+    Test { names: &["vault_encrypted"], params: &[], takes_missing: false, run: vault_encrypted, doc: "It is a text that vault encrypted." },
     Test { names: &["vaulted_file"], params: &[], takes_missing: false, run: vaulted_file, doc: "It is a file that vault encrypted." },
     Test { names: &["urn"], params: &[], takes_missing: false, run: |_, v, _| Ok(v.as_str().is_some_and(|t| super::super::filters::url_parts(t).scheme == "urn")), doc: "It is a URN." },
     Test { names: &["uri"], params: &["schemes"], takes_missing: false, run: |cx, v, b| uri(cx, v, b, false), doc: "It is a URI." },
@@ -120,6 +121,13 @@ fn all_in(cx: &mut Cx<'_>, part: &Val, whole: &Val) -> Res<bool> {
 
 fn on_file(cx: &mut Cx<'_>, v: &Val, f: fn(&Path) -> bool) -> Res<bool> {
     Ok(f(Path::new(&cx.text(v)?)))
+}
+
+fn vault_encrypted(cx: &mut Cx<'_>, v: Val, _: Bound) -> Res<bool> {
+    match &v {
+        Val::Str(text) if text.origin() == Origin::Vaulted => Ok(true),
+        other => Ok(cx.text(other)?.starts_with("$ANSIBLE_VAULT;")),
+    }
 }
 
 fn vaulted_file(cx: &mut Cx<'_>, v: Val, _: Bound) -> Res<bool> {
