@@ -157,6 +157,7 @@ pub fn load(args: &Play, given: secrets::Given, mask: &Mask) -> anyhow::Result<R
             Ok(_) => {}
         }
     }
+    heed(&args.settings, &mut mistakes);
     let (warnings, errors): (Vec<Mistake>, Vec<Mistake>) = mistakes.into_iter().partition(|m| m.warning);
     if !warnings.is_empty() {
         show(&warnings);
@@ -176,6 +177,13 @@ pub fn load(args: &Play, given: secrets::Given, mask: &Mask) -> anyhow::Result<R
         connection: given.connection,
         become_: given.become_,
     }))
+}
+
+/// Settings say of some warnings that they are errors, or nothing at all.
+fn heed(settings: &Settings, mistakes: &mut Vec<Mistake>) {
+    let word = |m: &Mistake| m.setting.and_then(|name| settings.text(name));
+    mistakes.retain(|m| word(m) != Some("ignore"));
+    mistakes.iter_mut().filter(|m| word(m) == Some("error")).for_each(|m| m.warning = false);
 }
 
 fn show(mistakes: &[Mistake]) {

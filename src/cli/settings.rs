@@ -70,6 +70,8 @@ const KNOWN: &[Known] = known! {
     "no_log" ["ANSIBLE_NO_LOG"] ["defaults"."no_log"] "hide all results"
     "run_tags" ["ANSIBLE_RUN_TAGS"] ["tags"."run"] "only tasks with these tags"
     "skip_tags" ["ANSIBLE_SKIP_TAGS"] ["tags"."skip"] "no tasks with these tags"
+    "duplicate_dict_key" ["ANSIBLE_DUPLICATE_YAML_DICT_KEY"] ["defaults"."duplicate_dict_key"]
+        "a key that stands twice in what is read before the run: warn, error or ignore"
     "host_pattern_mismatch" ["ANSIBLE_HOST_PATTERN_MISMATCH"] ["inventory"."host_pattern_mismatch"]
         "a pattern that matches nothing: warning, error or ignore"
     "unparsed_is_failed" ["ANSIBLE_INVENTORY_UNPARSED_FAILED"] ["inventory"."unparsed_is_failed"]

@@ -15,6 +15,8 @@ pub struct Mistake {
     pub help: Vec<String>,
     /// True for what the run can live with (an unused setting); a warning stops nothing.
     pub warning: bool,
+    /// The setting that may make an error of this warning, or ignore it.
+    pub setting: Option<&'static str>,
 }
 
 impl Mistake {
@@ -25,7 +27,14 @@ impl Mistake {
 
     /// A mistake without a place.
     pub fn plain(message: impl Into<String>) -> Mistake {
-        Mistake { span: None, message: message.into(), label: String::new(), help: Vec::new(), warning: false }
+        Mistake {
+            span: None,
+            message: message.into(),
+            label: String::new(),
+            help: Vec::new(),
+            warning: false,
+            setting: None,
+        }
     }
 
     /// Words beside the caret.

@@ -127,7 +127,7 @@ fn an_answer_is_for_the_host_that_it_names() {
     place.run(&["play", "site.yml", "-i", "hosts"]).code(13).says("--in-doubt ");
     place.run(&["resume", "--in-doubt", "run"]).code(13).says("--in-doubt ");
     assert_eq!(place.read("log"), "");
-    place.run(&["resume", "--in-doubt", "a=run"]).code(13).says("--in-doubt b=ran");
+    place.run(&["resume", "--in-doubt", "ran", "--in-doubt", "a=run"]).code(13).says("--in-doubt b=ran");
     assert_eq!(place.read("log"), "a\n");
     place.run(&["resume", "--in-doubt", "c=run"]).code(13).says("--in-doubt b=ran");
     place.run(&["resume", "--in-doubt", "b=perhaps"]).code(5).says("controller-0=ran");
@@ -145,6 +145,7 @@ fn a_step_in_doubt_is_not_forgotten_with_its_host() {
     place.write("hosts", "[all]\nb\n[all:vars]\nansible_connection=local\n");
     place.run(&["resume"]).code(13).says("[a] `shell`").says("the inventory or the playbook has it no more");
     assert_eq!(place.read("log"), "a\nb\n");
+    place.run(&["resume", "--in-doubt", "run"]).code(13).says("the inventory or the playbook has it no more");
     place.run(&["resume", "--in-doubt", "ran"]).code(0);
     assert_eq!(place.read("log"), "a\nb\n");
 }
@@ -379,4 +380,38 @@ fn facts_are_kept_between_runs_where_the_settings_say_so() {
     place.run(&["play", "site.yml", "-i", "localhost,", "-c", "local", "--flush-cache"]).code(0).says("gone gone");
     place.write("ansible.cfg", "[defaults]\nfact_caching = jsonfile\n");
     place.play(&seen).code(1).says("set `fact_caching_connection`");
+}
+
+/// What is evaluated must be so in a resumed run too: the journal knows what the user wrote.
+#[test]
+fn what_the_user_wrote_is_known_as_such_after_a_resume() {
+    let place = Place::new();
+    place.write(
+        "site.yml",
+        &format!(
+            "{HEAD}    - set_fact: {{written: 1 == 1, made: \"{{{{ '1 == ' ~ 1 }}}}\"}}\n\
+             \x20   - command: cat needed\n\
+             \x20   - assert: {{that: '{{{{ written }}}}'}}\n\
+             \x20   - assert: {{that: '{{{{ made }}}}'}}\n"
+        ),
+    );
+    place.run(&["play", "site.yml", "-i", "localhost,", "-c", "local"]).code(2);
+    place.write("needed", "");
+    place.run(&["resume"]).code(2).says("Encountered untrusted template or expression").says("ok=3");
+}
+
+#[test]
+fn a_setting_says_what_a_key_is_that_stands_twice() {
+    let place = Place::new();
+    place.write(
+        "site.yml",
+        "- hosts: localhost\n  gather_facts: false\n  vars: {a: 1, a: 2}\n  tasks: [{debug: {var: a}}]\n",
+    );
+    let play = |word: &str| {
+        let args = ["play", "site.yml", "-i", "localhost,", "-c", "local"];
+        Run(place.command(&args).env("ANSIBLE_DUPLICATE_YAML_DICT_KEY", word).output().unwrap())
+    };
+    play("warn").code(0).says("Found duplicate mapping key 'a'").says("\"a\": 2");
+    play("ignore").code(0).hides("Found duplicate mapping key");
+    play("error").code(4).says("error: Found duplicate mapping key 'a'");
 }

@@ -79,6 +79,11 @@ impl Literal<'_> {
                 self.braces(depth)
             }
             '\'' | '"' => self.strings(),
+            // What Python knows as a literal and JSON does not is text.
+            '.' if self.rest().starts_with("...") => {
+                self.at += "...".len();
+                Some(Value::str("..."))
+            }
             '-' | '+' | '.' | '0'..='9' => self.number(),
             's' if self.rest().starts_with("set()") => {
                 self.at += "set()".len();
@@ -282,6 +287,9 @@ impl Literal<'_> {
         {
             let x = clean.parse::<f64>().ok()?;
             Value::Float(if negative { -x } else { x })
+        } else if lower.strip_suffix('j').is_some_and(|d| d.bytes().all(|b| b.is_ascii_digit())) && !negative {
+            // An imaginary number.
+            Value::str(&lower)
         } else {
             return None;
         };

@@ -10,6 +10,9 @@ use super::{Kind, MAX_ALIASED, MAX_DEPTH, MAX_NODES, Node, Style, fix};
 use crate::model::mistake::Mistake;
 use crate::model::source::{Source, Span};
 
+/// The setting that says what a key that stands twice is: `warn`, `error` or `ignore`.
+pub const DUPLICATE_KEY: &str = "duplicate_dict_key";
+
 /// Reads the one document of a text. None if there is nothing in it. Warnings (a key that stands twice) go to
 /// `mistakes`; a text that cannot be read gives the mistake.
 pub fn read(source: &Arc<Source>, mistakes: &mut Vec<Mistake>) -> Result<Option<Node>, Mistake> {
@@ -275,11 +278,11 @@ impl Builder<'_> {
                 Some(at) => {
                     let first = own[at].0.span.place();
                     let text = key.text().unwrap_or("");
-                    let mut mistake =
-                        Mistake::at(&key.span, format!("the key `{text}` stands twice; the last one counts"))
-                            .label(format!("first on line {}", first.line))
-                            .help("remove one of the two");
+                    let mut mistake = Mistake::at(&key.span, format!("Found duplicate mapping key '{text}'"))
+                        .label(format!("first on line {}", first.line))
+                        .help("remove one of the two; the last one counts");
                     mistake.warning = true;
+                    mistake.setting = Some(DUPLICATE_KEY);
                     self.mistakes.push(mistake);
                     own[at] = (key.clone(), value);
                     seen.insert((key.is_string(), key.text().unwrap_or("").into()), at);
