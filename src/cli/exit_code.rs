@@ -13,6 +13,8 @@ pub enum Exit {
     Error,
     /// Hosts failed.
     Failed,
+    /// Hosts failed, and others were unreachable: for ansible-playbook that is `Unreachable`, else `Failed`.
+    FailedAndUnreachable,
     /// Hosts were unreachable, and none failed.
     Unreachable,
     /// Mistakes in playbooks or inventory; nothing was run.
@@ -43,14 +45,14 @@ impl Exit {
                 Exit::Ok | Exit::Changed => 0,
                 Exit::Error | Exit::Locked | Exit::Journal => 1,
                 Exit::Failed | Exit::Usage | Exit::Unanswered | Exit::Refused | Exit::InDoubt => 2,
-                Exit::Unreachable | Exit::Invalid => 4,
+                Exit::Unreachable | Exit::FailedAndUnreachable | Exit::Invalid => 4,
                 Exit::Interrupted => 99,
             };
         }
         match self {
             Exit::Ok => 0,
             Exit::Error => 1,
-            Exit::Failed => 2,
+            Exit::Failed | Exit::FailedAndUnreachable => 2,
             Exit::Unreachable => 3,
             Exit::Invalid => 4,
             Exit::Usage => 5,
@@ -81,6 +83,7 @@ impl Exit {
             None => {}
         }
         match ended.end {
+            _ if ended.failed && ended.unreachable => Exit::FailedAndUnreachable,
             _ if ended.failed => Exit::Failed,
             _ if ended.unreachable => Exit::Unreachable,
             End::Completed if ended.nothing_matched => Exit::Error,

@@ -69,11 +69,15 @@ impl Cursor {
         loop {
             let Some(top) = self.frames.last_mut() else { return Next::End { failed: false } };
             match top.nodes.get(top.next) {
-                Some(Node::Task(task)) if task.once().is_some_and(|role| self.done.contains(role)) => top.next += 1,
+                Some(Node::Task(task)) if task.task_of().is_some_and(|r| r.once && self.done.contains(&r.mark)) => {
+                    top.next += 1
+                }
                 Some(Node::Task(task)) => return Next::Task(task.clone()),
                 Some(Node::Flush) => return Next::Flush,
                 Some(Node::RoleEnd(role)) => {
-                    self.done.extend(role.once.clone().filter(|r| self.begun.contains(r)));
+                    if self.begun.contains(&role.mark) {
+                        self.done.insert(role.mark.clone());
+                    }
                     top.next += 1;
                 }
                 Some(Node::Block(block)) => {
@@ -126,8 +130,8 @@ impl Cursor {
 
     /// The task ran here: it was not skipped.
     pub fn ran(&mut self, task: &TaskPlan) {
-        if let (Some(role), false) = (task.once(), matches!(task.kind, Kind::Meta)) {
-            self.begun.insert(role.to_owned());
+        if let (Some(role), false) = (task.task_of(), matches!(task.kind, Kind::Meta)) {
+            self.begun.insert(role.mark.clone());
         }
     }
 
@@ -181,9 +185,9 @@ impl Cursor {
         }
     }
 
-    /// Leaves everything of the current play but enclosing `always` parts.
-    pub fn end(&mut self) {
-        self.frames.clear();
+    /// What has failed is forgiven: it goes on behind the `always` part that it stands in.
+    pub fn forgive(&mut self) {
+        self.frames.iter_mut().for_each(|f| f.failing = false);
     }
 
     /// Leaves all tasks that `inside` says belong to what ends (a role).

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::caller::Caller;
 use super::context::ActionContext;
-use super::run::Run;
+use super::run::{Halt, Run};
 use super::scope::TaskScope;
 use super::step::{End, Step};
 use crate::action::args::truth as truth_of;
@@ -254,6 +254,10 @@ fn meta(step: &Step<'_>) -> Result<Done, End> {
     let (flushed, ended) =
         (format!("triggered running handlers for {}", step.host), format!("ending play for {}", step.host));
     let (flow, msg) = match word.as_str() {
+        // Ansible's words: scripts look for them.
+        "flush_handlers" if step.task.handler => {
+            return Err(End::Halt(Halt::Refused("flush_handlers cannot be used as a handler".into())));
+        }
         "flush_handlers" => (Flow::FlushHandlers, flushed.as_str()),
         "noop" => (Flow::Noop, "noop"),
         "clear_facts" => (Flow::ClearFacts, "facts cleared"),
@@ -278,7 +282,7 @@ fn include_tasks(step: &Step<'_>, scope: &TaskScope, item: Option<&Item>) -> Res
         let mistake = crate::plan::compile::missing_tasks(&file.span, &name, &step.task.inherit);
         return Err(End::failed(format!("{}: {}", mistake.message, mistake.help.join("; "))));
     };
-    included(scope, item, path.display().to_string())
+    included(scope.locals(), item, path.display().to_string())
 }
 
 fn include_role(step: &Step<'_>, scope: &TaskScope, item: Option<&Item>) -> Result<Done, End> {
@@ -291,12 +295,23 @@ fn include_role(step: &Step<'_>, scope: &TaskScope, item: Option<&Item>) -> Resu
     if let Err(mistake) = step.run.compiler.find_role(&name.to_string(), span, &step.task.inherit) {
         return Err(End::failed(format!("{}: {}", mistake.message, mistake.help.join("; "))));
     }
-    included(scope, item, name.to_string())
+    let mut vars = scope.locals();
+    // What was a template is told rendered; left out with `omit` it is nothing.
+    for arg in step.task.task.action.args.iter().filter(|a| a.value.value.has_template()) {
+        let name = &arg.name.value;
+        let value = args.get(name.as_str()).cloned().unwrap_or(Value::Null);
+        if name.ends_with("_from") && !matches!(value, Value::Str(_) | Value::Null) {
+            let kind = value.kind();
+            return Err(End::failed(format!("Expected a string for {name} but got {kind} instead")));
+        }
+        vars.insert(format!("_include_{name}").as_str().into(), value);
+    }
+    included(vars, item, name.to_string())
 }
 
 /// The include of one item; its variables are those of the loop and the task.
-fn included(scope: &TaskScope, item: Option<&Item>, target: String) -> Result<Done, End> {
-    let include = Include { target: target.clone(), item: item.cloned(), vars: scope.locals() };
+fn included(vars: Dict, item: Option<&Item>, target: String) -> Result<Done, End> {
+    let include = Include { target: target.clone(), item: item.cloned(), vars };
     let outcome = Outcome::ok().with("include", target).with("include_args", Value::dict(Dict::new()));
     Ok(Done { outcome, consequences: vec![Consequence::Include { includes: vec![include] }] })
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::play::PlayState;
 use super::run::{Halt, Run};
 use super::step::Ended;
+use crate::action::args::truth;
 use crate::model::event::{Event, Item};
 use crate::model::outcome::{Consequence, Include};
 use crate::model::value::Value;
@@ -100,7 +101,7 @@ fn plan(run: &Arc<Run>, play: &Arc<PlayState>, task: &Arc<TaskPlan>, include: &I
     if !mistakes.is_empty() {
         return Err(Halt::Mistakes(mistakes));
     }
-    play.brought(brought, is_public(task));
+    play.brought(brought, option(task, include, "public").and_then(|v| truth(&v)) == Some(true));
     Ok(nodes)
 }
 
@@ -121,31 +122,24 @@ fn inside(run: &Run, task: &TaskPlan, include: &Include) -> Inherit {
     }
 }
 
+/// An option of `include_role`: as the include rendered it, else as it is written.
+fn option(task: &TaskPlan, include: &Include, name: &str) -> Option<Value> {
+    let written = || task.task.action.args.iter().find(|a| a.name.value == name).map(|a| a.value.value.clone());
+    include.vars.get(format!("_include_{name}").as_str()).cloned().or_else(written).filter(|v| !v.is_null())
+}
+
 fn role_options(task: &TaskPlan, include: &Include) -> RoleOptions {
-    let text = |name: &str| {
-        let arg = task.task.action.args.iter().find(|a| a.name.value == name);
-        let from_include = include.vars.get(format!("_include_{name}").as_str());
-        from_include.or_else(|| arg.map(|a| &a.value.value)).map(Value::to_string).unwrap_or_default()
-    };
-    RoleOptions {
+    let text = |name: &str| option(task, include, name).map(|v| v.to_string()).unwrap_or_default();
+    let yes = |name: &str| option(task, include, name).and_then(|v| truth(&v)).unwrap_or(true);
+    let options = RoleOptions {
         name: include.target.clone(),
         tasks_from: text("tasks_from"),
         vars_from: text("vars_from"),
         defaults_from: text("defaults_from"),
         handlers_from: text("handlers_from"),
-        dependency: false,
-        repeats: true,
-        unchecked: task
-            .task
-            .action
-            .args
-            .iter()
-            .any(|a| a.name.value == "rolespec_validate" && crate::action::args::truth(&a.value.value) == Some(false)),
-    }
-}
-
-/// Whether the role's variables are seen by the rest of the play.
-fn is_public(task: &TaskPlan) -> bool {
-    let arg = task.task.action.args.iter().find(|a| a.name.value == "public");
-    arg.is_some_and(|a| crate::action::args::truth(&a.value.value).unwrap_or(false))
+        repeats: yes("allow_duplicates"),
+        unchecked: !yes("rolespec_validate"),
+        ..RoleOptions::default()
+    };
+    options.brought(&task.task.common.vars)
 }

@@ -60,6 +60,10 @@ struct HostState {
     unreachable: bool,
     ended: bool,
     notified: IndexSet<usize>,
+    /// A handler failed, so it leaves this flush: what rescues it comes first.
+    fell: bool,
+    /// It had failed and stood in an `always` part when this flush began.
+    in_always: bool,
     visits: HashMap<String, u32>,
     /// The failure that a rescue deals with.
     failure: Option<(Value, Value)>,
@@ -442,11 +446,8 @@ impl PlayState {
         let own_name = run.own_name(self, host, task);
         let caught = self.with(|s| {
             let state = s.get_mut(host)?;
-            if handler && !state.cursor_is_at(task) {
-                state.failed = true;
-                state.cursor.end();
-                return Some(Caught::Lost);
-            }
+            // A handler fails where it was flushed, and may be rescued there.
+            state.fell |= handler;
             let caught = state.cursor.fail();
             let task = described(task, if task.written_name().is_some() { &own_name } else { "" });
             let result = end.outcome.registered();
@@ -513,6 +514,7 @@ impl PlayState {
             for (name, host) in s.iter_mut() {
                 host.failed = false;
                 host.unreachable = false;
+                host.cursor.forgive();
                 run.revive(name);
             }
         });
@@ -520,6 +522,12 @@ impl PlayState {
 }
 
 impl HostState {
+    /// Whether handlers may run for it now: a host that failed has them in its `always` part, or if they are forced.
+    fn runs_handlers(&self, forced: bool) -> bool {
+        let out = self.failed && (forced || !self.in_always);
+        !self.unreachable && if out { forced } else { !self.ended && !self.fell }
+    }
+
     fn cursor_is_at(&mut self, task: &TaskPlan) -> bool {
         matches!(self.cursor.peek(), Next::Task(t) if t.id == task.id)
     }

@@ -18,7 +18,7 @@ use super::store::Store;
 use crate::action::engine_side::{ActionEntry, Content, Found};
 use crate::action::module::{Failure, Recovery};
 use crate::journal::record::{Body, End as EndRecord, Started};
-use crate::model::event::{End, Event};
+use crate::model::event::{End, Event, HostStats};
 use crate::model::inventory::Inventory;
 use crate::model::mistake::Mistake;
 use crate::model::outcome::{Consequence, Status};
@@ -66,6 +66,8 @@ pub struct Run {
     pub asker: Option<Box<dyn Asker>>,
     /// Hosts that failed or were lost in a play are out of the later ones.
     out_of_run: Mutex<HashSet<String>>,
+    /// Hosts of which the errors were cleared.
+    revived: Mutex<HashSet<String>>,
     stats: Mutex<Vec<(String, Value)>>,
     warned: Mutex<HashSet<String>>,
     /// The task to begin at, until it is met.
@@ -127,6 +129,7 @@ impl Run {
             stop: Stop::default(),
             asker,
             out_of_run: Mutex::default(),
+            revived: Mutex::default(),
             stats: Mutex::default(),
             warned: Mutex::default(),
             start_at: Mutex::new(start_at),
@@ -152,7 +155,10 @@ impl Run {
             result = Err(Halt::Refused(format!("no task is named `{name}`; `--list-tasks` lists them")));
         }
         let stats = self.out.stats();
-        let (failed, unreachable) = (stats.iter().any(|s| s.failed > 0), stats.iter().any(|s| s.unreachable > 0));
+        let revived = self.revived.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let lost = |s: &&HostStats| !revived.contains(&s.host) || self.is_out(&s.host);
+        let failed = stats.iter().filter(lost).any(|s| s.failed > 0);
+        let unreachable = stats.iter().filter(lost).any(|s| s.unreachable > 0);
         let changed = stats.iter().any(|s| s.changed > 0);
         if result.is_ok() && !failed && !unreachable {
             result = self.record.unmet(&self.options.in_doubt).map_or(Ok(()), |step| Err(Run::gone(step)));
@@ -389,6 +395,7 @@ impl Run {
     /// A host that had failed takes part again (`clear_host_errors`).
     pub fn revive(&self, host: &str) {
         self.out_of_run.lock().unwrap_or_else(PoisonError::into_inner).remove(host);
+        self.revived.lock().unwrap_or_else(PoisonError::into_inner).insert(host.to_owned());
     }
 
     /// Whether a host is out for the rest of the run.

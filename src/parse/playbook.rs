@@ -32,7 +32,11 @@ pub fn load(
     let document = document::load(files, path, vault, mistakes)?;
     let mut cx = Context { words, vault, mistakes };
     let entries = match &document.root {
-        Some(Node { kind: Kind::Seq(items), .. }) => plays(&mut cx, items),
+        Some(Node { kind: Kind::Seq(items), .. }) if !items.is_empty() => plays(&mut cx, items),
+        Some(Node { kind: Kind::Seq(_), span, .. }) => {
+            cx.mistake(Mistake::at(span, "A playbook must contain at least one play"));
+            Vec::new()
+        }
         Some(root) if !root.is_null() => {
             let kind = root.kind_name();
             let mut mistake =
@@ -179,6 +183,13 @@ fn play(cx: &mut Context, node: &Node) -> Option<Play> {
         max_fail_percentage: None,
         force_handlers: None,
     };
+    if let Some(pairs) = node.as_map() {
+        let key = |name: &str| pairs.iter().map(|(k, _)| k).find(|k| k.text() == Some(name));
+        if let (Some(user), Some(_)) = (key("user"), key("remote_user")) {
+            let said = "both 'user' and 'remote_user' are set for this play.";
+            cx.mistake(Mistake::at(&user.span, said).label("the old name: take it out"));
+        }
+    }
     let mut named_hosts = false;
     for (key, value) in cx.pairs(node, "a play") {
         let name = key.value.as_str();
@@ -241,7 +252,10 @@ fn read_hosts(cx: &mut Context, node: &Node) -> Option<Written> {
         match &item.kind {
             Kind::Scalar { text, .. } if !item.is_null() && !text.trim().is_empty() => {}
             Kind::Scalar { .. } => {
-                cx.mistake(Mistake::at(&item.span, "`hosts` is empty").label("name a group, a host or `all`"));
+                cx.mistake(
+                    Mistake::at(&item.span, "Hosts list cannot be empty. Please check your playbook")
+                        .label("name a group, a host or `all`"),
+                );
                 return None;
             }
             _ => {
@@ -251,7 +265,10 @@ fn read_hosts(cx: &mut Context, node: &Node) -> Option<Written> {
         }
     }
     if items.is_empty() {
-        cx.mistake(Mistake::at(&node.span, "`hosts` is empty").label("name a group, a host or `all`"));
+        cx.mistake(
+            Mistake::at(&node.span, "Hosts list cannot be empty. Please check your playbook")
+                .label("name a group, a host or `all`"),
+        );
         return None;
     }
     let mut written = cx.written(node);
@@ -293,13 +310,16 @@ fn prompt(cx: &mut Context, node: &Node) -> Option<VarsPrompt> {
             "salt" => salt = cx.scalar(word, value),
             "salt_size" => salt_size = cx.integer(word, value),
             "unsafe" => unsafe_ = flag(cx),
-            _ => cx.unknown(&key, "`vars_prompt`", &[VARS_PROMPT]),
+            _ => {
+                let said = format!("Invalid vars_prompt data structure, found unsupported key '{word}'");
+                cx.mistake(Mistake::at(&key.span, said).suggest(word, VARS_PROMPT.iter().copied()));
+            }
         }
     }
     let Some(name) = name else {
         if !node.as_map().is_some_and(|p| p.iter().any(|(k, _)| k.text() == Some("name"))) {
             cx.mistake(
-                Mistake::at(&first_line(&node.span), "this prompt does not say which variable it sets")
+                Mistake::at(&first_line(&node.span), "Invalid vars_prompt data structure, missing 'name' key")
                     .label("add `name: …`"),
             );
         }

@@ -237,10 +237,10 @@ pub(super) fn references(cx: &mut Context, node: &Node, what: &str) -> Vec<RoleR
         _ if node.is_null() => Vec::new(),
         _ => {
             let kind = node.kind_name();
-            cx.mistake(
-                Mistake::at(&first_line(&node.span), format!("{what} must be a list of roles, this is {kind}"))
-                    .label("start each role with `- `"),
-            );
+            // The first words are Ansible's: scripts look for them.
+            let said =
+                format!("A malformed role declaration was encountered. {what} must be a list of roles, this is {kind}");
+            cx.mistake(Mistake::at(&first_line(&node.span), said).label("start each role with `- `"));
             Vec::new()
         }
     }
@@ -314,7 +314,7 @@ fn role_name(cx: &mut Context, node: &Node) -> Option<Written> {
         Some(text) if !text.trim().is_empty() && !node.is_null() => {
             if text.contains(',') && !has_jinja(text) {
                 cx.mistake(
-                    Mistake::at(&node.span, "a role's name holds no comma")
+                    Mistake::at(&node.span, format!("Invalid old style role requirement: {text}"))
                         .help("the old form `source,version,name` is read by ansible-galaxy alone"),
                 );
                 return None;

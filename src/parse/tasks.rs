@@ -82,8 +82,14 @@ pub(super) fn list(cx: &mut Context, node: &Node, kind: Entries, what: &str) -> 
         _ if node.is_null() => Vec::new(),
         _ => {
             let kind = node.kind_name();
-            let mut mistake =
-                Mistake::at(&first_line(&node.span), format!("{what} must be a list of tasks, this is {kind}"));
+            // Of a play's sections in Ansible's words: scripts look for them.
+            let said = match (what.trim_matches('`'), node.text()) {
+                (section @ ("tasks" | "pre_tasks" | "post_tasks" | "handlers"), Some(text)) => format!(
+                    "A malformed block was encountered while loading {section}: {text} should be a list or None"
+                ),
+                _ => format!("{what} must be a list of tasks, this is {kind}"),
+            };
+            let mut mistake = Mistake::at(&first_line(&node.span), said);
             if node.as_map().is_some_and(|pairs| pairs.iter().any(|(k, _)| k.text() == Some("hosts"))) {
                 mistake = mistake.help("this looks like a play: plays are imported with `import_playbook`");
             } else if node.as_map().is_some() {
@@ -110,7 +116,7 @@ fn entry(cx: &mut Context, node: &Node, kind: Entries) -> Option<TaskEntry> {
     if let Some((key, _)) = pairs.iter().find(|(k, _)| k.text() == Some("block")) {
         if kind == Entries::Handlers {
             cx.mistake(
-                Mistake::at(&key.span, "a block cannot be a handler")
+                Mistake::at(&key.span, "Using a block as a handler is not supported.")
                     .help("give its tasks the same `listen`, or notify a handler that includes them"),
             );
             return None;
@@ -239,7 +245,7 @@ fn task(cx: &mut Context, node: &Node, kind: Entries) -> Option<Task> {
     if kind == Entries::Handlers && matches!(found.short.as_str(), "include_role" | "import_role") {
         let span = &found.action.name.span;
         cx.mistake(
-            Mistake::at(span, format!("`{}` cannot be a handler", found.short))
+            Mistake::at(span, format!("Using '{}' as a handler is not supported.", found.short))
                 .help("use `include_tasks` with a file of the role, or notify the role's own handlers"),
         );
     }

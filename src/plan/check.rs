@@ -27,6 +27,7 @@ pub fn task(plan: &TaskPlan, compiler: &Compiler, mistakes: &mut Vec<Mistake>) {
 
 /// What Ansible has and this engine has not yet: told by name, never passed over.
 fn refused(plan: &TaskPlan, mistakes: &mut Vec<Mistake>) {
+    misplaced(plan, mistakes);
     let task = &plan.task;
     let mut refuse = |span: &Span, what: &str, instead: &str| {
         mistakes.push(Mistake::at(span, format!("{what} is not supported yet")).label("not known here").help(instead));
@@ -38,9 +39,6 @@ fn refused(plan: &TaskPlan, mistakes: &mut Vec<Mistake>) {
         for arg in &task.action.args {
             match arg.name.value.as_str() {
                 "apply" => refuse(&arg.name.span, "`apply` as a template", "write its keywords out"),
-                "allow_duplicates" if arg.value.value != Value::Bool(true) => {
-                    refuse(&arg.name.span, "`allow_duplicates: false` here", "an included role runs each time");
-                }
                 _ => {}
             }
         }
@@ -50,6 +48,30 @@ fn refused(plan: &TaskPlan, mistakes: &mut Vec<Mistake>) {
         if let Some(group) = groups.into_iter().find(|k| k.starts_with("group/")) {
             refuse(&defaults.span, &format!("`{group}` in module_defaults"), "name the modules themselves");
         }
+    }
+}
+
+/// What Ansible does not take where it stands, in its words: scripts look for them.
+fn misplaced(plan: &TaskPlan, mistakes: &mut Vec<Mistake>) {
+    let task = &plan.task;
+    if matches!(plan.kind, Kind::IncludeRole) {
+        let from = |name: &str| ["tasks_from", "vars_from", "defaults_from", "handlers_from"].contains(&name);
+        for arg in task.action.args.iter().filter(|a| from(&a.name.value)) {
+            if matches!(arg.value.value, Value::List(_) | Value::Dict(_)) {
+                let (name, kind) = (&arg.name.value, arg.value.value.kind());
+                let said = format!("Expected a string for {name} but got {kind} instead");
+                mistakes.push(Mistake::at(&arg.value.span, said));
+            }
+        }
+    }
+    let word = task.action.free_form.as_ref().filter(|_| matches!(plan.kind, Kind::Meta));
+    if let Some(word) = word.filter(|w| w.value.to_string().trim() == "end_role") {
+        let place = match (&plan.role, plan.handler) {
+            (_, true) => "a handler",
+            (None, false) => "outside of a role",
+            (Some(_), false) => return,
+        };
+        mistakes.push(Mistake::at(&word.span, format!("Cannot execute 'end_role' from {place}")));
     }
 }
 

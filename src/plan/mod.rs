@@ -135,9 +135,11 @@ pub struct RolePlan {
     pub params: Arc<Dict>,
     /// Another role's `dependencies` brought it.
     pub dependency: bool,
-    /// What it is known by to a host that has run it: brought in again with the same parameters, conditions and tags, its tasks
-    /// are passed over there. `None` where it may run again: `allow_duplicates`, or a task brought it.
-    pub once: Option<String>,
+    /// What it is known by to a host that has run it: the same where it is brought in again with the same parameters,
+    /// conditions and tags, or by a task with the same variables and files.
+    pub mark: String,
+    /// Its tasks are passed over where it has run; else it may run again: `allow_duplicates`, or a task brings it.
+    pub once: bool,
     /// Roles around it: what depends on it or includes it, outermost first.
     pub parents: Vec<Arc<RolePlan>>,
     /// Variables of the roles that it depends on: over those of its parents, under its own.
@@ -145,10 +147,9 @@ pub struct RolePlan {
 }
 
 impl TaskPlan {
-    /// The mark of its role, if that runs once on a host.
-    pub fn once(&self) -> Option<&str> {
-        let role = self.role.as_ref().filter(|_| !self.handler);
-        role.and_then(|r| r.once.as_deref())
+    /// The role that it is a task of; handlers are none.
+    pub fn task_of(&self) -> Option<&Arc<RolePlan>> {
+        self.role.as_ref().filter(|_| !self.handler)
     }
 
     /// The name that was written, or none.

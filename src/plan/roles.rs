@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use super::compile::{Compiler, Inherit, flat, implicit};
 use super::identity::{Siblings, Trail, short_digest};
 use super::{Node, RolePlan, TaskPlan};
+use crate::action::args::truth;
 use crate::model::mistake::Mistake;
 use crate::model::playbook::{Common, Role, RoleRef, Task};
 use crate::model::source::{Span, Spanned};
@@ -21,12 +22,22 @@ pub struct RoleOptions {
     pub vars_from: String,
     pub defaults_from: String,
     pub handlers_from: String,
+    /// What tells it from the same role brought by another task: variables and files. None where no task brings it.
+    pub brought_with: Option<String>,
     /// A task brings it, each time that its turn comes.
     pub repeats: bool,
     /// It is a dependency of the role around it.
     pub dependency: bool,
     /// `rolespec_validate: false`: its parameters are not checked.
     pub unchecked: bool,
+}
+
+impl RoleOptions {
+    /// Brought by a task with these variables.
+    pub fn brought(self, vars: &Dict) -> RoleOptions {
+        let from = [&self.tasks_from, &self.vars_from, &self.defaults_from, &self.handlers_from];
+        RoleOptions { brought_with: Some(format!("{from:?} {vars:?}")), ..self }
+    }
 }
 
 /// What roles bring beside their tasks.
@@ -68,14 +79,14 @@ impl Compiler {
         mistakes: &mut Vec<Mistake>,
     ) -> Vec<Node> {
         let inner = self.inside(inherit, &task.common, &task.when, trail);
-        let Some(mut options) = self.role_options(&task, &inner, mistakes) else { return Vec::new() };
-        options.repeats = true;
+        let Some(options) = self.role_options(&task, &inner, mistakes) else { return Vec::new() };
+        let options = options.brought(&task.common.vars);
         self.include_role(&options, &task.action.name.span, &inner, brought, mistakes)
     }
 
     /// The options of `import_role` / `include_role`, where they can be known now.
     fn role_options(&self, task: &Task, inherit: &Inherit, mistakes: &mut Vec<Mistake>) -> Option<RoleOptions> {
-        let mut options = RoleOptions::default();
+        let mut options = RoleOptions { repeats: true, ..RoleOptions::default() };
         for arg in &task.action.args {
             let text = |mistakes: &mut Vec<Mistake>| self.literal(&arg.value, inherit, &arg.name.value, mistakes);
             match arg.name.value.as_str() {
@@ -84,7 +95,8 @@ impl Compiler {
                 "vars_from" => options.vars_from = text(mistakes)?,
                 "defaults_from" => options.defaults_from = text(mistakes)?,
                 "handlers_from" => options.handlers_from = text(mistakes)?,
-                "rolespec_validate" => options.unchecked = crate::action::args::truth(&arg.value.value) == Some(false),
+                "rolespec_validate" => options.unchecked = truth(&text(mistakes)?.into()) == Some(false),
+                "allow_duplicates" => options.repeats = truth(&text(mistakes)?.into()) != Some(false),
                 _ => {}
             }
         }
@@ -136,7 +148,10 @@ impl Compiler {
         mistakes: &mut Vec<Mistake>,
     ) -> Vec<Node> {
         let Some(role) = self.load_role(options, &reference.role.span, inherit, mistakes) else { return Vec::new() };
-        let once = (!role.meta.allow_duplicates && !options.repeats).then(|| mark(&role.dir, reference));
+        let (mark, once) = match &options.brought_with {
+            Some(with) => (short_digest(format!("{} {with}", role.dir.display()).as_bytes()), !options.repeats),
+            None => (mark(&role.dir, reference), !role.meta.allow_duplicates),
+        };
         let mut inner = self.inside(inherit, &reference.common, &reference.when, inherit.trail.clone());
         inner.vars = inherit.vars.clone();
         inner.delegate_to = reference.delegate_to.clone().or(inner.delegate_to);
@@ -155,6 +170,7 @@ impl Compiler {
             entry_vars: Arc::new(reference.common.vars.clone()),
             params: Arc::new(params),
             dependency: options.dependency,
+            mark,
             once,
             parents,
             exported: OnceLock::new(),
@@ -183,7 +199,7 @@ impl Compiler {
             nodes.push(spec);
         }
         nodes.extend(self.tasks(role.tasks, &own, brought, mistakes));
-        if !nodes.is_empty() && plan.once.is_some() {
+        if !nodes.is_empty() {
             nodes.push(Node::RoleEnd(plan));
         }
         let trail = inner.trail.below("handlers", &mut siblings);

@@ -6,7 +6,6 @@ use super::PlayState;
 use crate::engine::cursor::Next;
 use crate::engine::run::{Halt, Run};
 use crate::engine::scope::TaskScope;
-use crate::model::value::Value;
 use crate::plan::TaskPlan;
 
 impl PlayState {
@@ -29,24 +28,32 @@ impl PlayState {
         };
         for (i, handler) in handlers.iter().enumerate() {
             let scope = TaskScope::new(run, self, host, handler);
-            let own =
-                handler.written_name().and_then(|w| run.templar.render(&w.value, &scope).ok()).map(|v| v.to_string());
+            let own = match handler.written_name().map(|w| (w, run.templar.render(&w.value, &scope))) {
+                Some((_, Ok(name))) => Some(name.to_string()),
+                Some((written, Err(error))) => {
+                    if handler.task.listen.is_empty() {
+                        let name = &written.value;
+                        run.warn(&format!(
+                            "Handler '{name}' is unusable: it has no listen topics, and its name cannot be rendered: {error}"
+                        ));
+                    }
+                    None
+                }
+                None => None,
+            };
             let full = handler.role.as_ref().zip(own.as_ref()).map(|(r, n)| format!("{} : {n}", r.name));
             let named = own.as_deref() == Some(name) || full.as_deref() == Some(name);
             if named && by_name.is_none_or(|known| !one_list(known, i)) {
                 by_name = Some(i);
             }
-            let topics = handler.task.listen.iter().filter_map(|w| run.templar.render(&w.value, &scope).ok());
-            let listens = topics.flat_map(|v| match v {
-                Value::List(l) => l.to_vec(),
-                one => vec![one],
-            });
+            // As with Ansible, topics are no templates.
+            let listens = handler.task.listen.iter().map(|w| w.value.to_string());
             // A topic of a role's handler may be named with the role.
             let of_role = handler.role.as_ref().and_then(|r| {
                 let (role, topic) = name.split_once(" : ")?;
                 (role == r.name || r.name.rsplit('.').next() == Some(role)).then_some(topic)
             });
-            if listens.map(|t| t.to_string()).any(|t| t == name || Some(t.as_str()) == of_role) {
+            if { listens }.any(|t| t == name || Some(t.as_str()) == of_role) {
                 match listening.iter_mut().find(|(_, known)| own.is_some() && *known == own) {
                     Some((known, _)) if one_list(*known, i) => {}
                     Some((known, _)) => *known = i,
@@ -74,18 +81,22 @@ impl PlayState {
         Ok(())
     }
 
-    /// Runs notified handlers in the order of their definition, until none is left. True if the play is over for all.
+    /// Runs notified handlers in the order of their definition, each once at most: what is notified behind waits for the next
+    /// flush. True if the play is over for all.
     pub(super) async fn flush(self: &Arc<Self>, run: &Arc<Run>, hosts: &[String]) -> Result<bool, Halt> {
         let mut at = 0;
+        self.with(|s| {
+            for host in hosts {
+                let Some(state) = s.get_mut(host) else { continue };
+                state.fell = false;
+                state.in_always = state.failed && !state.cursor.is_done();
+            }
+        });
         loop {
             let forced = run.forces_handlers(self);
             let next = self.with(|s| {
-                let waiting = hosts
-                    .iter()
-                    .filter_map(|h| s.get(h))
-                    .filter(|h| !h.unreachable && if h.failed { forced } else { !h.ended });
-                let all: Vec<usize> = waiting.flat_map(|h| h.notified.iter().copied()).collect();
-                all.iter().copied().filter(|i| *i >= at).min().or_else(|| all.iter().copied().min())
+                let waiting = hosts.iter().filter_map(|h| s.get(h)).filter(|h| h.runs_handlers(forced));
+                waiting.flat_map(|h| h.notified.iter().copied()).filter(|i| *i >= at).min()
             });
             let Some(index) = next else { return Ok(false) };
             at = index + 1;
@@ -94,10 +105,7 @@ impl PlayState {
                 let mut due = Vec::new();
                 for host in hosts {
                     let Some(state) = s.get_mut(host) else { continue };
-                    if state.notified.shift_remove(&index)
-                        && !state.unreachable
-                        && if state.failed { forced } else { !state.ended }
-                    {
+                    if state.runs_handlers(forced) && state.notified.shift_remove(&index) {
                         due.push(host.clone());
                     }
                 }
