@@ -382,7 +382,9 @@ impl<'a> Step<'a> {
     }
 
     fn notified(&self, scope: &TaskScope) -> Vec<String> {
-        let written = self.task.notify.iter().chain(&self.task.task.notify);
+        // Its own, or else what stands around it.
+        let own = &self.task.task.notify;
+        let written = if own.is_empty() { self.task.notify.iter() } else { own.iter() };
         let mut names = Vec::new();
         for w in written {
             match self.run.templar.render(&w.value, scope) {

@@ -129,8 +129,10 @@ impl Inventory {
                 found.extend(self.hosts.values().filter(|h| h.groups.is_empty()).map(|h| h.name.as_str()));
             }
         }
-        let implicit = |h: &str| self.hosts.get(h).is_none_or(|h| h.implicit);
-        found.into_iter().filter(|h| !implicit(h)).collect()
+        // A host that nobody wrote is in the groups that tasks put it into, and in no other.
+        let written = !matches!(group, "all" | "ungrouped");
+        let there = |h: &str| self.hosts.get(h).is_some_and(|h| written || !h.implicit);
+        found.into_iter().filter(|h| there(h)).collect()
     }
 
     /// The groups in a group. In `all` are those that are in no other.

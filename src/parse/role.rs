@@ -136,14 +136,18 @@ impl Reading<'_> {
         let inside = found.iter().all(|p| tidy(p).starts_with(tidy(&dir)));
         if found.is_empty() || !inside {
             let (role, shown) = (self.name, self.files.shown(&dir));
-            let why = if inside { "has no" } else { "may not leave its folder for" };
+            let said = match inside {
+                true => format!("the role `{role}` has no {kind} file `{from}`"),
+                // Ansible's words: scripts look for them.
+                false => {
+                    format!(
+                        "Failed loading '{from}' for role ({role}) as it is not inside the expected role path: '{shown}'"
+                    )
+                }
+            };
             let names = self.files.list(&dir).unwrap_or_default();
             let stems: Vec<&str> = names.iter().map(|n| n.rsplit_once('.').map_or(n.as_str(), |(s, _)| s)).collect();
-            self.mistakes.push(
-                Mistake::at(self.at, format!("the role `{role}` {why} {kind} file `{from}`"))
-                    .suggest(from, stems)
-                    .help(format!("looked in {shown}")),
-            );
+            self.mistakes.push(Mistake::at(self.at, said).suggest(from, stems).help(format!("looked in {shown}")));
             return None;
         }
         Some(found)

@@ -36,11 +36,8 @@ fn refused(plan: &TaskPlan, mistakes: &mut Vec<Mistake>) {
         refuse(&written.span, "`debugger`", "a failed run is looked into with `stx-upgrade show`, and resumed");
     }
     if matches!(plan.kind, Kind::IncludeTasks | Kind::IncludeRole) {
-        for arg in &task.action.args {
-            match arg.name.value.as_str() {
-                "apply" => refuse(&arg.name.span, "`apply` as a template", "write its keywords out"),
-                _ => {}
-            }
+        for arg in task.action.args.iter().filter(|a| a.name.value == "apply") {
+            refuse(&arg.name.span, "`apply` as a template", "write its keywords out");
         }
     }
     for defaults in &task.common.module_defaults {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::identity::{Siblings, Trail, short_digest};
-use super::roles::Brought;
+use super::roles::{Brought, take_handlers};
 use super::tags::TagSelection;
 use super::words::{self, Modules};
 use super::{BlockPlan, Kind, Node, Plan, PlayPlan, RolePlan, TaskPlan};
@@ -151,6 +151,7 @@ impl Compiler {
         let pre = section("pre_tasks", &mut siblings);
         nodes.extend(self.tasks(std::mem::take(&mut play.pre_tasks), &pre, &mut brought, mistakes));
         nodes.push(Node::Flush);
+        let imported_before = std::mem::take(&mut brought.handlers);
         let in_roles = section("roles", &mut siblings);
         let mut role_siblings = Siblings::default();
         for role in std::mem::take(&mut play.roles) {
@@ -158,6 +159,7 @@ impl Compiler {
             let inherit = Inherit { trail, ..in_roles.clone() };
             nodes.extend(self.role(&role, &inherit, &mut brought, mistakes));
         }
+        let mut handlers = std::mem::take(&mut brought.handlers);
         let main = section("tasks", &mut siblings);
         nodes.extend(self.tasks(std::mem::take(&mut play.tasks), &main, &mut brought, mistakes));
         nodes.push(Node::Flush);
@@ -167,8 +169,11 @@ impl Compiler {
 
         let own = Inherit { handler: true, ..section("handlers", &mut siblings) };
         let own = self.tasks(std::mem::take(&mut play.handlers), &own, &mut brought, mistakes);
-        let Brought { roles, mut handlers } = brought;
+        // As with Ansible: those of the play's roles, its own, then what tasks import.
         handlers.extend(flat(own));
+        let Brought { roles, handlers: imported_behind } = brought;
+        take_handlers(&mut handlers, imported_before);
+        take_handlers(&mut handlers, imported_behind);
         let plan = PlayPlan {
             play,
             playbook: playbook.to_owned(),
@@ -250,7 +255,7 @@ impl Compiler {
     /// What stands in a block, or under the `apply` of an include.
     pub fn within(&self, around: &Inherit, block: &Block) -> Inherit {
         let mut inner = self.inside(around, &block.common, &block.when, around.trail.clone());
-        inner.notify.extend(block.notify.iter().cloned());
+        inherit_notify(&mut inner, &block.notify);
         inner.delegate_to = block.delegate_to.clone().or(inner.delegate_to);
         inner.delegate_facts = block.delegate_facts.clone().or(inner.delegate_facts);
         inner
@@ -312,6 +317,15 @@ impl Compiler {
         plan
     }
 
+    /// What a static import gives to the tasks that it brings.
+    pub(super) fn tasks_imported(&self, inherit: &Inherit, task: &Task, trail: Trail) -> Inherit {
+        let mut inner = self.inside(inherit, &task.common, &task.when, trail);
+        inherit_notify(&mut inner, &task.notify);
+        inner.delegate_to = task.delegate_to.clone().or(inner.delegate_to);
+        inner.delegate_facts = task.delegate_facts.clone().or(inner.delegate_facts);
+        inner
+    }
+
     fn import_tasks(
         &self,
         task: Task,
@@ -328,8 +342,7 @@ impl Compiler {
             );
             return Vec::new();
         }
-        let mut inner = self.inside(inherit, &task.common, &task.when, trail);
-        inner.notify.extend(task.notify.iter().cloned());
+        let inner = self.tasks_imported(inherit, &task, trail);
         let Some(file) = file_argument(&task.action) else {
             mistakes
                 .push(Mistake::at(&task.action.name.span, "`import_tasks` needs a file").label("import_tasks: FILE"));
@@ -496,6 +509,13 @@ pub fn implicit(name: &str, module: &str, args: Dict, span: &Span) -> Task {
         poll: None,
         apply: None,
         local: false,
+    }
+}
+
+/// What is nearest counts, alone.
+fn inherit_notify(inner: &mut Inherit, notify: &[Written]) {
+    if !notify.is_empty() {
+        inner.notify = notify.to_vec();
     }
 }
 

@@ -78,7 +78,7 @@ impl Compiler {
         brought: &mut Brought,
         mistakes: &mut Vec<Mistake>,
     ) -> Vec<Node> {
-        let inner = self.inside(inherit, &task.common, &task.when, trail);
+        let inner = self.tasks_imported(inherit, &task, trail);
         let Some(options) = self.role_options(&task, &inner, mistakes) else { return Vec::new() };
         let options = options.brought(&task.common.vars);
         self.include_role(&options, &task.action.name.span, &inner, brought, mistakes)

@@ -55,6 +55,10 @@ impl Run {
             parse::inventory::load_playbook_vars(&mut fresh, files, dir, vault, &mut mistakes);
         }
         for addition in std::mem::take(&mut inventory.added) {
+            // A host that the sources have no more is not brought back by its groups.
+            if matches!(&addition, Addition::Group { host, .. } if !fresh.hosts.contains_key(host)) {
+                continue;
+            }
             parse::inventory::add(&mut fresh, addition, files, vault, &mut mistakes);
         }
         unless_wrong(mistakes)?;
