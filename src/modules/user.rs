@@ -121,6 +121,13 @@ impl Module for User {
         for path in [&mut args.shell, &mut args.home].into_iter().flatten() {
             *path = super::paths::expand_text(host.as_look(), path)?;
         }
+        let given_groups = args.groups.as_ref().map(|groups| groups.join(","));
+        for group in args.groups.iter_mut().flatten().filter(|g| g.parse::<u32>().is_ok()) {
+            // The files name members by groups' names.
+            if let Some(found) = accounts::group(host.as_look(), group)? {
+                *group = found.name;
+            }
+        }
         let not_local = [
             (args.umask.is_some(), "umask"),
             (args.uid_min.is_some(), "uid_min"),
@@ -165,8 +172,10 @@ impl Module for User {
                 outcome = outcome.with("ssh_key_file", file).with("ssh_public_key", key);
             }
         }
-        if let Some(groups) = &args.groups {
-            outcome = outcome.with("groups", groups.join(","));
+        match given_groups {
+            Some(groups) => outcome = outcome.with("groups", groups),
+            None if args.append => outcome.warnings.push(APPENDED_TO_NOTHING.to_owned()),
+            None => {}
         }
         if let Some(password) = &args.password {
             outcome = outcome.with("password", "NOT_LOGGING_PASSWORD");
@@ -179,6 +188,10 @@ impl Module for User {
         })
     }
 }
+
+/// Said in Ansible's words.
+const APPENDED_TO_NOTHING: &str =
+    "'append' is set, but no 'groups' are specified. Use 'groups' for appending new groups.";
 
 fn local(host: &mut dyn Act, name: &str) -> Result<Option<Found>, HostError> {
     Ok(accounts::local_users(host.as_look())?.into_iter().find(|u| u.name == name))
@@ -426,7 +439,7 @@ fn modify(args: &Args, now: &Found, host: &mut dyn Act) -> Result<bool, Failure>
     let mut expire = None;
     if let Some(seconds) = args.expires {
         let day = if seconds < 0.0 { None } else { Some((seconds / 86_400.0) as i64) };
-        if shadow.as_ref().and_then(Shadow::expires_on) != day {
+        if Shadow::expires_otherwise(shadow.as_ref(), day) {
             match args.local {
                 true => expire = Some(seconds),
                 false => add(&["-e", &expiry(seconds)]),

@@ -25,9 +25,10 @@ impl Shadow {
         self.0.get(field)?.parse().ok()
     }
 
-    /// The day on which the account expires, counted from 1970.
-    pub(super) fn expires_on(&self) -> Option<i64> {
-        self.number(7)
+    /// Whether an account expires on another day, counted from 1970, than is asked for. Of one without a line nothing is
+    /// set yet: it gets one.
+    pub(super) fn expires_otherwise(shadow: Option<&Shadow>, day: Option<i64>) -> bool {
+        shadow.is_none_or(|line| line.number(7) != day)
     }
 }
 
@@ -68,4 +69,19 @@ pub(super) fn set(args: &Args, host: &mut dyn Act) -> Result<bool, Failure> {
     argv.push(args.name.clone());
     run(host, &args.name, &Command::new(argv), &[])?;
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_day_of_expiry() {
+        let line = |text: &str| Shadow(text.split(':').map(str::to_owned).collect());
+        let differs = |text: &str, day| Shadow::expires_otherwise(Some(&line(text)), day);
+        assert!(!differs("a:!:1:0:9:7:::", None));
+        assert!(!differs("a:!:1:0:9:7::18:", Some(18)));
+        assert!(differs("a:!:1:0:9:7::18:", None));
+        assert!(Shadow::expires_otherwise(None, None));
+    }
 }

@@ -8,13 +8,27 @@ use crate::action::host::Act;
 use crate::action::module::Failure;
 use crate::modules::paths::with_suffix;
 
-/// Makes an SSH key if there is none: whether it was made, the public key, its file.
+/// Makes an SSH key if there is none, or with `force` another: whether it was made, the public key, its file.
 pub(super) fn ssh_key(args: &Args, now: &Found, host: &mut dyn Act) -> Result<(bool, String, String), Failure> {
     let default = PathBuf::from(format!(".ssh/id_{}", args.ssh_key_type));
     let file = PathBuf::from(&now.home).join(args.ssh_key_file.as_ref().unwrap_or(&default));
     let public = with_suffix(&file, ".pub");
     let mut made = false;
-    if host.stat(&file, true)?.is_none() {
+    let there = host.stat(&file, true)?.is_some();
+    if !there || args.force {
+        // What stands in the way may be a link to what is not the user's to change.
+        for path in [&file, &public] {
+            match host.stat(path, false)? {
+                Some(_) if args.force => host.remove(path)?,
+                Some(_) => {
+                    return Err(failed(
+                        &args.name,
+                        format!("{} exists already, `force: true` replaces it", path.display()),
+                    ));
+                }
+                None => {}
+            }
+        }
         if let Some(dir) = file.parent()
             && host.stat(dir, true)?.is_none()
         {
