@@ -33,6 +33,11 @@ pub trait Module: 'static {
     fn recovery(_args: &Self::Args) -> Recovery {
         Recovery::Again
     }
+
+    /// A user of whom no process of the agent may be left when it runs: one that is removed.
+    fn vacates(_args: &Self::Args) -> Option<String> {
+        None
+    }
 }
 
 /// How an attempt in doubt is settled, once the agent could not say what became of it.
@@ -91,6 +96,7 @@ pub struct Entry {
     /// Runs it; wrong arguments become a failed outcome, except that `NeedBlob` is passed up.
     pub run: fn(&Dict, &mut dyn Act) -> Result<Outcome, HostError>,
     pub recovery: fn(&Dict) -> Recovery,
+    pub vacates: fn(&Dict) -> Option<String>,
 }
 
 impl Entry {
@@ -115,6 +121,7 @@ impl Entry {
                 },
             },
             recovery: |args| M::Args::from_dict(args).map_or(Recovery::Ask, |a| M::recovery(&a)),
+            vacates: |args| M::Args::from_dict(args).ok().and_then(|a| M::vacates(&a)),
         }
     }
 }

@@ -308,6 +308,11 @@ impl<H: Hosts> Desk<H> {
             Ok(key) => key,
             Err(why) => return Outcome::failed(why),
         };
+        if !call.check
+            && let Some(user) = (self.kit.find)(&call.module).and_then(|m| (m.vacates)(call.args.as_dict()?))
+        {
+            self.workers.dismiss(&user);
+        }
         let outcome = if call.check {
             let mut at = lock(&self.check);
             if call.fresh {

@@ -23,6 +23,16 @@ use crate::model::secret::Secret;
 /// How long a worker may take to hand over what it has at hand.
 const PROMPT: Duration = Duration::from_secs(30);
 
+/// Has a worker leave, if it may. One that is starting stays.
+fn leave(slot: &Mutex<Slot>, may: impl Fn(&Worker) -> bool) {
+    let worker = slot.try_lock().ok().and_then(|mut s| s.worker.take_if(|worker| may(worker)));
+    if let Some(worker) = worker {
+        let _ = worker.send(&ToAgent::Bye);
+        lock(&worker.stdin).take();
+        worker.ended.wait(Duration::from_secs(3));
+    }
+}
+
 /// Which worker: the user and the way to become it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Key(pub Become);
@@ -112,15 +122,16 @@ impl Workers {
         }
     }
 
+    /// Has a user's leave, if they have nothing to do: the next call for that user starts one anew.
+    pub fn dismiss(&self, user: &str) {
+        for (_, slot) in lock(&self.slots).iter().filter(|(key, _)| key.0.user == user) {
+            leave(slot, |worker| lock(&worker.pending).is_empty());
+        }
+    }
+
     /// Has all of them leave.
     pub fn close(&self) {
-        for slot in lock(&self.slots).values() {
-            if let Some(worker) = slot.try_lock().ok().and_then(|mut s| s.worker.take()) {
-                let _ = worker.send(&ToAgent::Bye);
-                lock(&worker.stdin).take();
-                worker.ended.wait(Duration::from_secs(3));
-            }
-        }
+        lock(&self.slots).values().for_each(|slot| leave(slot, |_| true));
         lock(&self.lent).take();
     }
 

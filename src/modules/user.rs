@@ -117,6 +117,10 @@ impl Module for User {
     const EXAMPLE: &'static str = "- user:\n    name: johnd\n    comment: John Doe\n    uid: 1040\n    group: admin\n";
     type Args = Args;
 
+    fn vacates(args: &Args) -> Option<String> {
+        (args.state == State::Absent).then(|| args.name.clone())
+    }
+
     fn run(mut args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {
         for path in [&mut args.shell, &mut args.home].into_iter().flatten() {
             *path = super::paths::expand_text(host.as_look(), path)?;

@@ -30,6 +30,7 @@ pub fn trials(lab: &'static Lab) -> Vec<Trial> {
         with_users("deadline and cancel reach the worker", lab, ended),
         with_users("content and files pass through the worker", lab, transfers),
         with_users("one check run for all users", lab, check_run),
+        with_users("a user that was become can be removed", lab, removed),
         with_users("a killed worker fails its call and is replaced", lab, worker_killed),
     ]
 }
@@ -55,6 +56,21 @@ async fn by_password(lab: &'static Lab) {
     let run = link.welcome();
     link.bye().await;
     soon("the end of the worker", || !std::path::Path::new(&format!("/proc/{}", run.pid)).exists()).await;
+}
+
+/// `userdel` refuses a user that has a process.
+async fn removed(lab: &'static Lab) {
+    let link = link_as(lab, FREE).await;
+    let user = |state: &str| {
+        let made = call("user", dict! {"name" => "stx-gone", "state" => state});
+        Call { env: vec![("PATH".into(), "/usr/sbin:/usr/bin:/sbin:/bin".into())], ..becoming(made, "root") }
+    };
+    let made = outcome(&link, 1, user("present")).await;
+    assert!(made.changed, "{made:?}");
+    assert_eq!(stdout(&outcome(&link, 2, becoming(sh("id -un"), "stx-gone")).await), "stx-gone\n");
+    let gone = outcome(&link, 3, user("absent")).await;
+    assert!(gone.changed && !gone.is_failed(), "{gone:?}");
+    link.bye().await;
 }
 
 async fn unprivileged(lab: &'static Lab) {

@@ -15,7 +15,13 @@ pub fn kit() -> Kit<ThisHost> {
     Kit { find: |name| TABLE.iter().find(|e| e.names.contains(&name)), hosts: ThisHost }
 }
 
-static TABLE: [Entry; 4] = [Entry::of::<Sh>(), Entry::of::<Put>(), Entry::of::<Cat>(), Entry::of::<Panics>()];
+static TABLE: [Entry; 5] = [
+    Entry::of::<Sh>(),
+    Entry::of::<Put>(),
+    Entry::of::<Cat>(),
+    Entry::of::<Panics>(),
+    Entry::of::<stx_upgrade::modules::user::User>(),
+];
 
 arguments! {
     pub struct ShArgs {
