@@ -135,10 +135,11 @@ pub fn load(args: &Play, given: secrets::Given, mask: &Mask) -> anyhow::Result<R
     }
     let modules = wire::names();
     args.settings.paths("library").into_iter().for_each(|folder| modules.libraries.add_configured(folder));
+    let broken = args.settings.yes("allow_broken_conditionals").unwrap_or(false);
     let compiler = Compiler {
         files,
         vault,
-        templar: Arc::new(Templar::new(parse::read_yaml)),
+        templar: Arc::new(Templar::new(parse::read_yaml).allow_broken_conditions(broken)),
         modules,
         extra: Arc::new(extra),
         tags: TagSelection::new(&args.tags, &args.skip_tags),
@@ -383,6 +384,7 @@ fn options(args: &Play, loaded: &Loaded, journal: PathBuf) -> anyhow::Result<Opt
         inject_facts: yes("inject_facts_as_vars", true),
         no_log: yes("no_log", false),
         missing_handlers: !yes("error_on_missing_handler", true),
+        broken_conditions: yes("allow_broken_conditionals", false),
         mismatch: Mismatch::of(settings.text("host_pattern_mismatch")),
     })
 }

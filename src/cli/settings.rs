@@ -63,6 +63,8 @@ const KNOWN: &[Known] = known! {
     "strategy" ["ANSIBLE_STRATEGY"] ["defaults"."strategy"] "linear, free or host_pinned"
     "force_handlers" ["ANSIBLE_FORCE_HANDLERS"] ["defaults"."force_handlers"] "run notified handlers on hosts that failed"
     "any_errors_fatal" ["ANSIBLE_ANY_ERRORS_FATAL"] ["defaults"."any_errors_fatal"] "a host that fails ends the play for all"
+    "allow_broken_conditionals" ["ANSIBLE_ALLOW_BROKEN_CONDITIONALS"] ["defaults"."allow_broken_conditionals"]
+        "whether a condition may give what is neither true nor false"
     "error_on_missing_handler" ["ANSIBLE_ERROR_ON_MISSING_HANDLER"] ["defaults"."error_on_missing_handler"]
         "whether a handler that is not there ends the run, or is warned about"
     "inject_facts_as_vars" ["ANSIBLE_INJECT_FACT_VARS"] ["defaults"."inject_facts_as_vars"] "whether facts are variables of their own"

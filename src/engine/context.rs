@@ -12,7 +12,7 @@ use crate::model::event::{self};
 use crate::model::outcome::{Consequence, Outcome};
 use crate::model::value::{Dict, Value};
 use crate::parse::vault::VaultError;
-use crate::vars::template::{Scope as _, TemplateError};
+use crate::vars::template::{Scope as _, TemplateError, TemplateErrorKind};
 use crate::vars::template_vars;
 /// What an action sees of the engine.
 pub struct ActionContext<'a> {
@@ -120,6 +120,10 @@ impl Context for ActionContext<'_> {
                 let warning = format!("Encountered 1 template error.\nerror 1 - {place}{error}");
                 Ok((Value::str(format!("<< error 1 - {} >>", error.message)), Some(warning)))
             }
+            Err(error) if error.kind == TemplateErrorKind::Omitted => Ok((
+                Value::str("<<Omit>>"),
+                Some(format!("the value of `{text}` is `omit`, and could not be omitted here")),
+            )),
             other => other.map(|value| (value, None)).map_err(Self::template),
         }
     }

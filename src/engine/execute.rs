@@ -169,9 +169,10 @@ fn gather(
         }
     }
     if let Some(template) = &action.args_template {
-        match render(step, &template.value, scope)? {
-            Value::Dict(given) => args.extend(given.iter().map(|(k, v)| (k.clone(), v.clone()))),
-            other => {
+        match step.run.templar.render_or_omit(&template.value, scope).map_err(End::template)? {
+            None => {}
+            Some(Value::Dict(given)) => args.extend(given.iter().map(|(k, v)| (k.clone(), v.clone()))),
+            Some(other) => {
                 let why = format!("{}: `args` must give a mapping, and gives {}", unfinished_args(step), other.kind());
                 return Err(End::failed(why));
             }

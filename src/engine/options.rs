@@ -59,6 +59,8 @@ pub struct Options {
     pub no_log: bool,
     /// A handler that is not there is warned about and no more.
     pub missing_handlers: bool,
+    /// A condition may give what is neither true nor false.
+    pub broken_conditions: bool,
     pub mismatch: Mismatch,
 }
 

@@ -511,6 +511,7 @@ impl Control for TaskScope {
             "DEFAULT_BECOME_METHOD" => Some(options.become_method.as_str().into()),
             "DEFAULT_TIMEOUT" => Some(options.timeout.into()),
             "DEFAULT_STRATEGY" => Some(options.strategy.as_str().into()),
+            "ALLOW_BROKEN_CONDITIONALS" => Some(options.broken_conditions.into()),
             "HOST_KEY_CHECKING" => Some(options.host_key_checking.into()),
             _ => None,
         }

@@ -245,6 +245,7 @@ impl Engine {
 /// Renders templates and decides conditions. One per run; share it behind an `Arc`.
 pub struct Templar {
     engine: Engine,
+    broken_conditions: bool,
 }
 
 impl Templar {
@@ -259,7 +260,14 @@ impl Templar {
                 yaml,
                 most_steps: 20_000_000,
             },
+            broken_conditions: false,
         }
+    }
+
+    /// Whether a condition may give anything, which counts by whether it is empty; it must be true or false unless set.
+    pub fn allow_broken_conditions(mut self, allowed: bool) -> Templar {
+        self.broken_conditions = allowed;
+        self
     }
 
     /// Sets after how many steps (expressions, statements, turns of loops) a template counts as endless; 20 million
@@ -341,6 +349,7 @@ impl Templar {
                             (trusted(&s)?, t.span.clone())
                         }
                         Value::Bool(b) => return Ok(b),
+                        other if self.broken_conditions => return Ok(is_full(&other)),
                         other => return Err(not_boolean(&other, trimmed, &wrong)),
                     }
                 }
@@ -356,6 +365,7 @@ impl Templar {
         cx.renders_constants = !given;
         match self.evaluate(&mut cx, self.engine.condition(text), text, &span)? {
             Value::Bool(b) => Ok(b),
+            other if self.broken_conditions => Ok(is_full(&other)),
             other => Err(not_boolean(&other, text, &wrong)),
         }
     }
@@ -399,6 +409,20 @@ impl Templar {
             Kind::Expression => self.engine.condition(text.trim()),
         };
         program.map(|p| check::names(&p)).unwrap_or_default()
+    }
+}
+
+/// Python's truth of a value.
+fn is_full(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(b) => *b,
+        Value::Int(i) => *i != 0,
+        Value::Float(x) => *x != 0.0,
+        Value::Str(s) => !s.is_empty(),
+        Value::Template(t) => !t.text.is_empty(),
+        Value::List(l) => !l.is_empty(),
+        Value::Dict(d) => !d.is_empty(),
     }
 }
 

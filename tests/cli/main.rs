@@ -415,3 +415,18 @@ fn a_setting_says_what_a_key_is_that_stands_twice() {
     play("ignore").code(0).hides("Found duplicate mapping key");
     play("error").code(4).says("error: Found duplicate mapping key 'a'");
 }
+
+#[test]
+fn a_setting_lets_a_condition_give_anything() {
+    let place = Place::new();
+    place.write(
+        "site.yml",
+        &format!("{HEAD}    - debug: {{msg: went}}\n      when: \"'text'\"\n    - fail:\n      when: \"''\"\n"),
+    );
+    let play = |word: &str| {
+        let args = ["play", "site.yml", "-i", "localhost,", "-c", "local"];
+        Run(place.command(&args).env("ANSIBLE_ALLOW_BROKEN_CONDITIONALS", word).output().unwrap())
+    };
+    play("0").code(2).says("the condition gives a string, not true or false");
+    play("1").code(0).says("went").says("skipped=1");
+}
