@@ -6,7 +6,7 @@ use std::path::Path;
 use super::compile::{Compiler, file_argument};
 use super::words::local_name;
 use super::{Kind, Node, PlayPlan, TaskPlan};
-use crate::action::args::{self, ArgMistake};
+use crate::action::args::{self, ArgMistake, ArgSpec};
 use crate::model::mistake::Mistake;
 use crate::model::playbook::Written;
 use crate::model::source::Span;
@@ -90,6 +90,16 @@ fn arguments(plan: &TaskPlan, compiler: &Compiler, mistakes: &mut Vec<Mistake>) 
         .map_or_else(|| compiler.modules.module(&name).and_then(|m| m.free_form), |a| a.free_form);
     if let (Some(free), Some(text)) = (free, &action.free_form) {
         given.insert(Key::from(free), text.value.clone());
+    }
+    // A list that a template gives becomes text, as with Ansible; one that is written for a text is a mistake.
+    for arg in action.args.iter().filter(|a| matches!(a.value.value, Value::List(_) | Value::Dict(_))) {
+        let names = |s: &&ArgSpec| s.name == arg.name.value || s.aliases.contains(&arg.name.value.as_str());
+        if specs.iter().find(names).is_some_and(|s| s.kind == "str") {
+            let (n, kind, short) = (&arg.name.value, arg.value.value.kind(), local_name(&name));
+            let said = format!("parameter `{n}` of module `{short}` must be a string, not {kind}");
+            let help = format!("`stx-upgrade doc {short}` lists its parameters");
+            mistakes.push(Mistake::at(&arg.value.span, said).help(help));
+        }
     }
     // What may come from elsewhere cannot be missed here.
     let complete = action.args_template.is_none() && plan.common.module_defaults.is_empty();

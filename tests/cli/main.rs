@@ -430,3 +430,13 @@ fn a_setting_lets_a_condition_give_anything() {
     play("0").code(2).says("the condition gives a string, not true or false");
     play("1").code(0).says("went").says("skipped=1");
 }
+
+/// Ansible makes text of it, and a cron table of that.
+#[test]
+fn a_list_that_is_written_for_a_text_is_a_mistake() {
+    let place = Place::new();
+    place
+        .play(&format!("{HEAD}    - cron: {{name: [nightly], job: backup}}\n"))
+        .code(4)
+        .says("parameter `name` of module `cron` must be a string, not a list");
+}
