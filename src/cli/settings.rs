@@ -30,9 +30,9 @@ macro_rules! known {
 /// What is honoured, in the order of the documentation.
 const KNOWN: &[Known] = known! {
     "inventory" ["ANSIBLE_INVENTORY"] ["defaults"."inventory"] "where hosts are, between commas"
-    "roles_path" ["ANSIBLE_ROLES_PATH"] ["defaults"."roles_path"] "folders of roles"
+    "roles_path" ["ANSIBLE_ROLES_PATH"] ["defaults"."roles_path"] "folders of roles: ~/.ansible/roles, /usr/share/ansible/roles, /etc/ansible/roles"
     "collections_path" ["ANSIBLE_COLLECTIONS_PATH" "ANSIBLE_COLLECTIONS_PATHS"] ["defaults"."collections_path" "defaults"."collections_paths"]
-        "folders that hold ansible_collections"
+        "folders that hold ansible_collections: ~/.ansible/collections, /usr/share/ansible/collections"
     "library" ["ANSIBLE_LIBRARY"] ["defaults"."library"] "folders of own modules"
     "forks" ["ANSIBLE_FORKS"] ["defaults"."forks"] "hosts at once"
     "remote_user" ["ANSIBLE_REMOTE_USER"] ["defaults"."remote_user"] "whom to log in as"
@@ -274,7 +274,12 @@ impl Settings {
 
     /// Folders between colons.
     pub fn paths(&self, name: &str) -> Vec<PathBuf> {
-        let text = self.text(name).unwrap_or_default();
+        let default = match name {
+            "roles_path" => "~/.ansible/roles:/usr/share/ansible/roles:/etc/ansible/roles",
+            "collections_path" => "~/.ansible/collections:/usr/share/ansible/collections",
+            _ => "",
+        };
+        let text = self.text(name).unwrap_or(default);
         text.split(':').filter(|p| !p.is_empty()).map(|p| self.resolved(name, p)).collect()
     }
 

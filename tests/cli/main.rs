@@ -440,3 +440,15 @@ fn a_list_that_is_written_for_a_text_is_a_mistake() {
         .code(4)
         .says("parameter `name` of module `cron` must be a string, not a list");
 }
+
+/// Where `ansible-galaxy` puts them.
+#[test]
+fn roles_are_found_where_ansible_keeps_them() {
+    let place = Place::new();
+    place.write("home/.ansible/roles/kept/tasks/main.yml", "- debug: {msg: from the home}\n");
+    place.write("site.yml", "- hosts: localhost\n  gather_facts: false\n  roles: [kept]\n");
+    let args = ["play", "site.yml", "-i", "localhost,", "-c", "local"];
+    let home = place.dir.path().join("home");
+    Run(place.command(&args).env("HOME", home).output().unwrap()).code(0).says("from the home");
+    place.run(&args).code(4).says("the role `kept` was not found").says("/etc/ansible/roles");
+}

@@ -26,6 +26,7 @@ pub(super) const ALL: &[Test] = &[
     Test { names: &["contains"], params: &["b"], takes_missing: false, run: |cx, v, b| { let item = b.need(0, "the test 'contains'", "b")?.clone(); cx.contains(&v, &item) }, doc: "It has an item." },
     Test { names: &["isnan", "nan"], params: &[], takes_missing: false, run: |_, v, _| Ok(v.as_number().is_some_and(f64::is_nan)), doc: "It is not a number (NaN)." },
     Test { names: &["vault_encrypted"], params: &[], takes_missing: false, run: vault_encrypted, doc: "It is a text that vault encrypted." },
+    Test { names: &["ansible._protomatter.tagged_with"], params: &["tag"], takes_missing: false, run: tagged_with, doc: "Its origin is `TrustedAsTemplate` (the user wrote it) or `VaultedValue`." },
     Test { names: &["vaulted_file"], params: &[], takes_missing: false, run: vaulted_file, doc: "It is a file that vault encrypted." },
     Test { names: &["urn"], params: &[], takes_missing: false, run: |_, v, _| Ok(v.as_str().is_some_and(|t| super::super::filters::url_parts(t).scheme == "urn")), doc: "It is a URN." },
     Test { names: &["uri"], params: &["schemes"], takes_missing: false, run: |cx, v, b| uri(cx, v, b, false), doc: "It is a URI." },
@@ -127,6 +128,19 @@ fn vault_encrypted(cx: &mut Cx<'_>, v: Val, _: Bound) -> Res<bool> {
     match &v {
         Val::Str(text) if text.origin() == Origin::Vaulted => Ok(true),
         other => Ok(cx.text(other)?.starts_with("$ANSIBLE_VAULT;")),
+    }
+}
+
+fn tagged_with(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res<bool> {
+    let tag = b.need(0, "the test 'tagged_with'", "tag")?.clone();
+    let origin = match &v {
+        Val::Str(text) => text.origin(),
+        _ => Origin::Data,
+    };
+    match cx.text(&tag)?.as_str() {
+        "TrustedAsTemplate" => Ok(origin != Origin::Data),
+        "VaultedValue" => Ok(origin == Origin::Vaulted),
+        other => fail(format!("'{other}' is no tag that is known here; `TrustedAsTemplate` and `VaultedValue` are")),
     }
 }
 
