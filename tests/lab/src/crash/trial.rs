@@ -136,8 +136,13 @@ impl<'a> Trial<'a> {
         let (_, asked) = said.split_once("a step is in doubt: [")?;
         let (host, asked) = asked.split_once("] `")?;
         let (name, _) = asked.split_once("` (")?;
-        let ran = self.bed.on(host, "cat /srv/effects").lines().any(|line| line == name);
-        let fails = self.clean.is_some_and(|end| end.failures.contains(&format!("{host}: {name}")));
+        let step = format!("{host}: {name}");
+        // A handler may have run before, in an earlier flush.
+        let mut so_far = End::default();
+        self.take_story(&mut so_far);
+        let ended = so_far.handlers.get(&step).copied().unwrap_or(0);
+        let ran = self.bed.on(host, "cat /srv/effects").lines().filter(|line| *line == name).count() > ended;
+        let fails = self.clean.is_some_and(|end| end.failures.contains(&step));
         let word = match ran {
             true if fails => "failed",
             true => "ran",
@@ -289,14 +294,19 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Looks at everything that the run left.
-    fn observe(&self, end: &mut End) {
+    /// What the journal tells.
+    fn take_story(&self, end: &mut End) {
         if let Some(journal) = self.journal() {
             let journal = journal.display().to_string();
             if let Ok(out) = self.bed.runner(&["show", &journal, "--output", "json"]).output() {
                 end.take_story(&String::from_utf8_lossy(&out.stdout));
             }
         }
+    }
+
+    /// Looks at everything that the run left.
+    fn observe(&self, end: &mut End) {
+        self.take_story(end);
         end.changes = self.bed.changes();
         for host in &self.bed.hosts {
             for line in self.bed.on(host, "cat /srv/effects 2>/dev/null").lines() {
