@@ -71,7 +71,10 @@ fn what_cannot_be_known_says_so() {
 fn conditions_must_be_boolean_and_the_fix_is_printed() {
     let vars = dict! {"names" => Value::list(vec!["a".into()]), "n" => 3};
     let t = templar();
-    let ask = |text: &str| t.condition(&Spanned::new(Value::str(text), Span::of_text("when", text)), &vars);
+    let ask = |text: &str| {
+        let span = Span::of_text("when", text);
+        t.condition(&Spanned::new(Value::written(text, &span), span), &vars)
+    };
     let error = ask("names").expect_err("a list");
     assert_eq!(error.message, "the condition gives a list, not true or false");
     assert!(error.help.iter().any(|h| h.contains("names | length > 0")), "{:?}", error.help);
@@ -86,8 +89,10 @@ fn data_never_becomes_code() {
     let value = Value::written("{{ out }}", &Span::of_text("x", ""));
     assert_eq!(t.render(&value, &vars).expect("text"), Value::str("{{ lookup('pipe', 'touch /tmp/never') }}"));
     let written = Spanned::new(Value::written("{{ cond }}", &Span::of_text("x", "")), Span::of_text("x", ""));
-    let error = t.condition(&written, &vars).expect_err("no lookups");
-    assert!(error.message.contains("lookups are not allowed"), "{error}");
+    let error = t.condition(&written, &vars).expect_err("data");
+    assert!(error.message.contains("untrusted template or expression"), "{error}");
+    let bare = Spanned::new(Value::str("1 == 1"), Span::of_text("x", ""));
+    assert!(t.condition(&bare, &vars).is_err(), "data as a condition of its own");
 }
 
 #[test]
