@@ -7,6 +7,9 @@ use super::wrong::wrong_arguments;
 use crate::model::outcome::Outcome;
 use crate::model::value::{Dict, Value};
 
+/// Which user arguments are about, if they are about one.
+pub type UserOf<Args> = fn(&Args) -> Option<String>;
+
 /// A module, as its author writes it: one type in one file, and one line in its room's table.
 pub trait Module: 'static {
     /// Short name and full names: `copy`, `ansible.builtin.copy`.
@@ -24,6 +27,8 @@ pub trait Module: 'static {
     const LOSES_HOST: Option<u64> = None;
     /// Whether it only ever looks: what it found directly before a failure is looked at anew when the run is resumed.
     const ONLY_LOOKS: bool = false;
+    /// A user of whom no process of the agent may be left when it runs: one that is removed.
+    const VACATES: Option<UserOf<Self::Args>> = None;
     type Args: Arguments;
 
     /// Looks, decides, acts, and says what came of it. Works the same on the real host and on a preview.
@@ -32,11 +37,6 @@ pub trait Module: 'static {
     /// What to do about an attempt of which no result is known.
     fn recovery(_args: &Self::Args) -> Recovery {
         Recovery::Again
-    }
-
-    /// A user of whom no process of the agent may be left when it runs: one that is removed.
-    fn vacates(_args: &Self::Args) -> Option<String> {
-        None
     }
 }
 
@@ -96,7 +96,7 @@ pub struct Entry {
     /// Runs it; wrong arguments become a failed outcome, except that `NeedBlob` is passed up.
     pub run: fn(&Dict, &mut dyn Act) -> Result<Outcome, HostError>,
     pub recovery: fn(&Dict) -> Recovery,
-    pub vacates: fn(&Dict) -> Option<String>,
+    pub vacates: Option<UserOf<Dict>>,
 }
 
 impl Entry {
@@ -121,7 +121,10 @@ impl Entry {
                 },
             },
             recovery: |args| M::Args::from_dict(args).map_or(Recovery::Ask, |a| M::recovery(&a)),
-            vacates: |args| M::Args::from_dict(args).ok().and_then(|a| M::vacates(&a)),
+            vacates: match M::VACATES {
+                Some(_) => Some(|args| M::VACATES.zip(M::Args::from_dict(args).ok()).and_then(|(user, a)| user(&a))),
+                None => None,
+            },
         }
     }
 }

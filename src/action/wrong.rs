@@ -73,7 +73,7 @@ fn wrong_value(spec: &ArgSpec, value: &Value) -> Option<String> {
             other => format!("value of {name} must be one of: {choices}, got: {other}"),
         });
     }
-    let class = class(value);
+    let class = value.python_type();
     let why = match (spec.kind, value) {
         ("bool", Value::Str(text)) => format!(
             "The value '{text}' is not a valid boolean. Valid booleans include: '0', '1', 'f', 'false', 'n', 'no', 'off', 'on', \
@@ -90,17 +90,4 @@ fn wrong_value(spec: &ArgSpec, value: &Value) -> Option<String> {
         _ => return None,
     };
     Some(format!("argument '{name}' is of type {class} and we were unable to convert to {}: {why}", spec.kind))
-}
-
-/// Python's name of a value's kind.
-fn class(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "NoneType",
-        Value::Bool(_) => "bool",
-        Value::Int(_) => "int",
-        Value::Float(_) => "float",
-        Value::Str(_) | Value::Template(_) => "str",
-        Value::List(_) => "list",
-        Value::Dict(_) => "dict",
-    }
 }

@@ -309,7 +309,7 @@ impl<H: Hosts> Desk<H> {
             Err(why) => return Outcome::failed(why),
         };
         if !call.check
-            && let Some(user) = (self.kit.find)(&call.module).and_then(|m| (m.vacates)(call.args.as_dict()?))
+            && let Some(user) = (self.kit.find)(&call.module).and_then(|m| m.vacates?(call.args.as_dict()?))
         {
             self.workers.dismiss(&user);
         }

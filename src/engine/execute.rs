@@ -188,16 +188,10 @@ fn gather(
             true => match render(step, &Value::written(&arg.name.value, &arg.name.span), scope)? {
                 Value::Str(name) => name.to_string(),
                 other => {
-                    // Python's names of types, as scripts look for them.
-                    let kind = match other {
-                        Value::Bool(_) => "bool",
-                        Value::Int(_) => "int",
-                        Value::Float(_) => "float",
-                        Value::List(_) => "list",
-                        Value::Dict(_) => "dict",
-                        Value::Null | Value::Str(_) | Value::Template(_) => "NoneType",
-                    };
-                    return Err(End::failed(format!("Invalid variable name '{other}' of type '{kind}'.")));
+                    return Err(End::failed(format!(
+                        "Invalid variable name '{other}' of type '{}'.",
+                        other.python_type()
+                    )));
                 }
             },
             false => arg.name.value.clone(),

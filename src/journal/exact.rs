@@ -2,7 +2,8 @@
 //! them back, or a resumed run would not be the run it goes on with.
 //!
 //! What JSON can hold is left as it is. A dictionary that is none of plain JSON becomes `{"$dict": [[key, value], …]}`, a
-//! template `{"$template": text, "at": place}`, a text that the user wrote `{"$written": text}` (or `$vaulted`), a number that is none `{"$float": "nan"}`.
+//! template `{"$template": text, "at": place}`, a text that the user wrote `{"$written": text}` (or `$vaulted`), a number
+//! that is none `{"$float": "nan"}`.
 
 use std::sync::Arc;
 

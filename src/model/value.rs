@@ -34,6 +34,19 @@ pub enum Value {
     Dict(Arc<Dict>),
 }
 
+/// Both mappings, and their own mappings so too; the new one wins.
+pub fn merged(before: &Dict, new: &Dict) -> Dict {
+    let mut all = before.clone();
+    for (key, value) in new {
+        let value = match (all.get(key), value) {
+            (Some(Value::Dict(old)), Value::Dict(value)) => Value::dict(merged(old, value)),
+            _ => value.clone(),
+        };
+        all.insert(key.clone(), value);
+    }
+    all
+}
+
 /// A string with Jinja in it, and where it was written.
 #[derive(Clone, Debug)]
 pub struct Template {
@@ -125,6 +138,19 @@ impl Value {
             Value::List(l) => l.iter().any(Value::has_template),
             Value::Dict(d) => d.values().any(Value::has_template),
             _ => false,
+        }
+    }
+
+    /// Python's name of the kind, for messages that scripts look at.
+    pub fn python_type(&self) -> &'static str {
+        match self {
+            Value::Null => "NoneType",
+            Value::Bool(_) => "bool",
+            Value::Int(_) => "int",
+            Value::Float(_) => "float",
+            Value::Str(_) | Value::Template(_) => "str",
+            Value::List(_) => "list",
+            Value::Dict(_) => "dict",
         }
     }
 

@@ -13,7 +13,7 @@ use super::accounts::{self, User as Found};
 use super::group::{file_effect, free_id};
 use crate::action::command::Command;
 use crate::action::host::{Act, Effect, HostError};
-use crate::action::module::{Failure, Module};
+use crate::action::module::{Failure, Module, UserOf};
 use crate::model::outcome::Outcome;
 use crate::model::secret::Secret;
 use crate::{arguments, choices};
@@ -115,11 +115,8 @@ impl Module for User {
         ("ssh_public_key", "The public key, if one was asked for"),
     ];
     const EXAMPLE: &'static str = "- user:\n    name: johnd\n    comment: John Doe\n    uid: 1040\n    group: admin\n";
+    const VACATES: Option<UserOf<Args>> = Some(|args| (args.state == State::Absent).then(|| args.name.clone()));
     type Args = Args;
-
-    fn vacates(args: &Args) -> Option<String> {
-        (args.state == State::Absent).then(|| args.name.clone())
-    }
 
     fn run(mut args: Args, host: &mut dyn Act) -> Result<Outcome, Failure> {
         for path in [&mut args.shell, &mut args.home].into_iter().flatten() {

@@ -349,7 +349,7 @@ impl Templar {
                             (trusted(&s)?, t.span.clone())
                         }
                         Value::Bool(b) => return Ok(b),
-                        other if self.broken_conditions => return Ok(is_full(&other)),
+                        other if self.broken_conditions => return Cx::new(&self.engine, scope).truth(&Val::of(&other)),
                         other => return Err(not_boolean(&other, trimmed, &wrong)),
                     }
                 }
@@ -365,7 +365,7 @@ impl Templar {
         cx.renders_constants = !given;
         match self.evaluate(&mut cx, self.engine.condition(text), text, &span)? {
             Value::Bool(b) => Ok(b),
-            other if self.broken_conditions => Ok(is_full(&other)),
+            other if self.broken_conditions => cx.truth(&Val::of(&other)),
             other => Err(not_boolean(&other, text, &wrong)),
         }
     }
@@ -409,20 +409,6 @@ impl Templar {
             Kind::Expression => self.engine.condition(text.trim()),
         };
         program.map(|p| check::names(&p)).unwrap_or_default()
-    }
-}
-
-/// Python's truth of a value.
-fn is_full(value: &Value) -> bool {
-    match value {
-        Value::Null => false,
-        Value::Bool(b) => *b,
-        Value::Int(i) => *i != 0,
-        Value::Float(x) => *x != 0.0,
-        Value::Str(s) => !s.is_empty(),
-        Value::Template(t) => !t.text.is_empty(),
-        Value::List(l) => !l.is_empty(),
-        Value::Dict(d) => !d.is_empty(),
     }
 }
 

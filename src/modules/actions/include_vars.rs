@@ -7,7 +7,7 @@ use fancy_regex::Regex;
 use crate::action::engine_side::{Action, Content, Context, Found};
 use crate::action::module::Failure;
 use crate::model::outcome::{Consequence, Outcome};
-use crate::model::value::{Dict, Key, Value};
+use crate::model::value::{Dict, Key, Value, merged};
 
 pub struct IncludeVars;
 
@@ -105,19 +105,6 @@ fn read(args: &Args, ctx: &dyn Context) -> Result<(Vec<Found>, Dict), Failure> {
         vars.extend(ctx.vars_file(file)?);
     }
     Ok((files, vars))
-}
-
-/// Both mappings, and their own mappings so too; what was read wins.
-pub fn merged(before: &Dict, read: &Dict) -> Dict {
-    let mut all = before.clone();
-    for (key, value) in read {
-        let value = match (all.get(key), value) {
-            (Some(Value::Dict(old)), Value::Dict(new)) => Value::dict(merged(old, new)),
-            _ => value.clone(),
-        };
-        all.insert(key.clone(), value);
-    }
-    all
 }
 
 /// The files of a folder that are wanted, sorted by name, folder by folder.

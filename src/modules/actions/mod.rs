@@ -10,7 +10,7 @@ mod debug;
 mod fail;
 mod fetch;
 mod gate;
-pub mod include_vars;
+mod include_vars;
 mod inventory;
 mod lease;
 mod own;

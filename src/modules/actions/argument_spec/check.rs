@@ -95,7 +95,7 @@ impl Check {
         let converted = match kinds::convert(&kind, &value) {
             Ok(converted) => converted,
             Err(why) => {
-                let is = kinds::name(&value);
+                let is = value.python_type();
                 let said = format!("argument '{name}' is of type {is}{place} and we were unable to convert to {kind}");
                 return self.errors.push(format!("{said}: {why}"));
             }
@@ -104,7 +104,7 @@ impl Check {
             let place = place.trim_end_matches('.');
             for item in items.iter() {
                 if let Err(why) = kinds::convert(&wanted, item) {
-                    let is = kinds::name(item);
+                    let is = item.python_type();
                     let said = format!("Elements value for option '{name}'{place} is of type {is}");
                     self.errors.push(format!("{said} and we were unable to convert to {wanted}: {why}"));
                 }

@@ -5,7 +5,7 @@ use crate::model::value::{Dict, Value};
 
 /// The value as this type; the error is Ansible's sentence.
 pub(super) fn convert(kind: &str, value: &Value) -> Result<Value, String> {
-    let refused = |as_what: &str| Err(format!("<class '{}'> cannot be converted to {as_what}", name(value)));
+    let refused = |as_what: &str| Err(format!("<class '{}'> cannot be converted to {as_what}", value.python_type()));
     match kind {
         "str" | "path" if value.is_null() => Ok("".into()),
         "str" | "path" => Ok(value.to_string().into()),
@@ -76,17 +76,4 @@ fn dictionary(text: &str) -> Result<Dict, String> {
     let pair = |f: String| f.split_once('=').map(|(k, v)| (k.into(), v.into()));
     let pairs: Option<Dict> = fields.into_iter().filter(|f| !f.is_empty()).map(pair).collect();
     pairs.ok_or_else(|| "unable to evaluate string in the \"key=value\" format as dictionary".into())
-}
-
-/// How Python calls the type.
-pub(super) fn name(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "NoneType",
-        Value::Bool(_) => "bool",
-        Value::Int(_) => "int",
-        Value::Float(_) => "float",
-        Value::Str(_) | Value::Template(_) => "str",
-        Value::List(_) => "list",
-        Value::Dict(_) => "dict",
-    }
 }
