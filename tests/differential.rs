@@ -128,8 +128,16 @@ fn told(output: &Output, here: &Path) -> String {
                     }
                 }
             }
+            "ok" | "changed" if line.ends_with(" =>") => {
+                // The same as YAML.
+                out += &format!("{line}\n");
+                while let Some(line) = lines.clone().next().filter(|l| l.starts_with("    ")) {
+                    lines.next();
+                    out += &format!("{line}\n");
+                }
+            }
             "ok" | "changed" | "skipping" | "included" | "fatal" | "failed" | "unreachable" => {
-                let end = line.find(" => {").unwrap_or(line.len());
+                let end = line.find(" => {").unwrap_or(line.trim_end_matches(" =>").len());
                 out += &format!("{}\n", &line[..end]);
             }
             "...ignoring" => out += "...ignoring\n",

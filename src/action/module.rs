@@ -153,6 +153,16 @@ pub struct Call {
     pub job: Option<Job>,
 }
 
+impl Call {
+    /// What is called and as whom, for people; its arguments may hold secrets.
+    pub fn told(&self) -> String {
+        match &self.become_ {
+            Some(b) => format!("{} as {} by {}", self.module, b.user, b.method),
+            None => self.module.clone(),
+        }
+    }
+}
+
 /// A call that is a job: its result is kept on the host, in a file of the user it runs as.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Job {

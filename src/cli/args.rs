@@ -300,6 +300,13 @@ pub struct Doc {
     pub list: bool,
 }
 
+impl Play {
+    /// Whether something is only listed.
+    pub fn lists(&self) -> bool {
+        self.list_hosts || self.list_tasks || self.list_tags
+    }
+}
+
 #[derive(Debug, Args)]
 pub struct Playbooks {
     /// Write them into this folder, to be adapted

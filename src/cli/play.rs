@@ -28,6 +28,7 @@ use crate::parse::files::{Files, Layered, Whole};
 use crate::parse::vault::Vault;
 use crate::plan::compile::Compiler;
 use crate::plan::tags::TagSelection;
+use crate::plan::words::Modules;
 use crate::plan::{Node, Plan, TaskPlan, pattern};
 use crate::report;
 use crate::vars::template::Templar;
@@ -53,7 +54,7 @@ pub fn run(mut args: Play, ansible: bool) -> anyhow::Result<Exit> {
         }
         return Ok(Exit::Ok);
     }
-    if args.list_hosts || args.list_tasks || args.list_tags {
+    if args.lists() {
         list(args, &loaded)?;
         return Ok(Exit::Ok);
     }
@@ -101,12 +102,7 @@ pub fn load(args: &Play, given: secrets::Given, mask: &Mask) -> anyhow::Result<R
     for name in &args.playbooks {
         match wire::find_playbook(name) {
             Some(path) => {
-                if path != Path::new(name)
-                    && !args.list_tasks
-                    && !args.list_hosts
-                    && !args.list_tags
-                    && !args.syntax_check
-                {
+                if path != Path::new(name) && !args.lists() && !args.syntax_check {
                     eprintln!("playbook: {}", path.display());
                 }
                 let shown = path.display().to_string();
@@ -133,7 +129,9 @@ pub fn load(args: &Play, given: secrets::Given, mask: &Mask) -> anyhow::Result<R
         let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         parse::inventory::load_playbook_vars(&mut inventory, &*files, dir, &vault, &mut mistakes);
     }
-    let modules = wire::names();
+    // Called as Ansible the syntax is checked as it does it, which is not to say that the playbook can be run.
+    let only_read = args.lists() || (args.syntax_check && args.as_ansible);
+    let modules = Modules { only_read, ..wire::names() };
     args.settings.paths("library").into_iter().for_each(|folder| modules.libraries.add_configured(folder));
     let broken = args.settings.yes("allow_broken_conditionals").unwrap_or(false);
     let compiler = Compiler {
@@ -145,7 +143,7 @@ pub fn load(args: &Play, given: secrets::Given, mask: &Mask) -> anyhow::Result<R
         tags: TagSelection::new(&args.tags, &args.skip_tags),
         roles_path: args.settings.paths("roles_path"),
         collections_paths: args.settings.paths("collections_path"),
-        at_run_time: args.as_ansible,
+        as_ansible: args.as_ansible,
     };
     let plan = compiler.playbooks(&playbooks, &mut mistakes);
     if let Some(limit) = args.limit.as_deref().map(read_limit).transpose()? {
@@ -159,6 +157,12 @@ pub fn load(args: &Play, given: secrets::Given, mask: &Mask) -> anyhow::Result<R
         }
     }
     heed(&args.settings, &mut mistakes);
+    if only_read {
+        let refused = compiler.modules.libraries.refused();
+        mistakes.extend(
+            refused.iter().filter_map(|own| own.why_not()).map(|why| Mistake { warning: true, ..Mistake::plain(why) }),
+        );
+    }
     let (warnings, errors): (Vec<Mistake>, Vec<Mistake>) = mistakes.into_iter().partition(|m| m.warning);
     if !warnings.is_empty() {
         show(&warnings);
@@ -352,6 +356,8 @@ fn options(args: &Play, loaded: &Loaded, journal: PathBuf) -> anyhow::Result<Opt
         diff: args.diff,
         forks: args.forks.unwrap_or(50).max(1),
         verbosity: args.output.verbose,
+        heard: args.output.verbose.max(settings.log_verbosity().unwrap_or(0)),
+        deprecations: yes("deprecation_warnings", true),
         strategy: settings.text("strategy").unwrap_or("linear").to_owned(),
         limit: args.limit.as_deref().map(read_limit).transpose()?,
         become_: args.become_,

@@ -64,7 +64,9 @@ pub fn choose(output: &Output, settings: &Settings, ansible: bool, mask: &Mask) 
         let log =
             LogFile::open(&path).with_context(|| format!("opening {}, which `log_path` names", path.display()))?;
         let aside = log.again().with_context(|| format!("opening {}", path.display()))?;
-        let options = Options { color: false, ..options(output, settings, ansible, mask) };
+        let usual = options(output, settings, ansible, mask);
+        let verbosity = settings.log_verbosity().unwrap_or(usual.verbosity);
+        let options = Options { color: false, verbosity, ..usual };
         chosen.reporters.push(Box::new(Plain::new(options, log, aside)));
     }
     Ok(chosen)
@@ -109,7 +111,10 @@ fn options(output: &Output, settings: &Settings, ansible: bool, mask: &Mask) -> 
         path_on_failure: on("show_task_path_on_failure", false),
         check_markers: on("check_mode_markers", false),
         bare: ansible,
-        form: Form { pretty: settings.yes("callback_format_pretty") },
+        form: Form {
+            pretty: settings.yes("callback_format_pretty"),
+            yaml: settings.text("callback_result_format") == Some("yaml"),
+        },
         source: |name| std::fs::read_to_string(name).ok(),
     }
 }

@@ -93,8 +93,11 @@ const KNOWN: &[Known] = known! {
     "show_task_path_on_failure" ["ANSIBLE_SHOW_TASK_PATH_ON_FAILURE"] ["defaults"."show_task_path_on_failure"] "where a failed task stands"
     "check_mode_markers" ["ANSIBLE_CHECK_MODE_MARKERS"] ["defaults"."check_mode_markers"] "banners say CHECK MODE"
     "log_path" ["ANSIBLE_LOG_PATH"] ["defaults"."log_path"] "a file that all lines are added to, each with its time"
-    "callback_result_format" ["ANSIBLE_CALLBACK_RESULT_FORMAT"] ["defaults"."callback_result_format"] "json"
+    "log_verbosity" ["ANSIBLE_LOG_VERBOSITY"] ["defaults"."log_verbosity"] "how much that file is told, as many v"
+    "deprecation_warnings" ["ANSIBLE_DEPRECATION_WARNINGS"] ["defaults"."deprecation_warnings"] "whether what Ansible will not take any more one day is warned of"
+    "callback_result_format" ["ANSIBLE_CALLBACK_RESULT_FORMAT"] ["defaults"."callback_result_format"] "results as json, or as yaml below their line"
     "callback_format_pretty" ["ANSIBLE_CALLBACK_FORMAT_PRETTY"] ["defaults"."callback_format_pretty"] "results over several lines"
+    "callbacks_enabled" ["ANSIBLE_CALLBACKS_ENABLED"] ["defaults"."callbacks_enabled"] "default"
     "stdout_callback" ["ANSIBLE_STDOUT_CALLBACK"] ["defaults"."stdout_callback"] "default"
 };
 
@@ -123,7 +126,6 @@ const MEANINGLESS: &[&str] = &[
     "cow_whitelist",
     "cowpath",
     "debug",
-    "deprecation_warnings",
     "devel_warning",
     "display_args_to_stdout",
     "display_traceback",
@@ -234,11 +236,14 @@ impl Settings {
         if settings.text("fact_caching").is_some_and(|k| !matches!(plain(k), "memory" | "jsonfile")) {
             settings.unheeded.push("fact_caching (there are memory and jsonfile)".into());
         }
+        if settings.text("callback_result_format").is_some_and(|f| !matches!(f, "json" | "yaml")) {
+            settings.unheeded.push("callback_result_format (there are json and yaml)".into());
+        }
         // Of these one value is the only one here.
         for (name, only, why) in [
             ("hash_behaviour", "replace", "variables of higher rank replace"),
-            ("callback_result_format", "json", "results are shown as JSON"),
             ("stdout_callback", "default", "see --output"),
+            ("callbacks_enabled", "default", "see --output"),
         ] {
             let said = settings.text(name).map(|t| t.strip_prefix("ansible.builtin.").unwrap_or(t));
             if said.is_some_and(|s| s != only) {
@@ -256,6 +261,11 @@ impl Settings {
 
     pub fn yes(&self, name: &str) -> Option<bool> {
         truth(&Value::str(self.text(name)?))
+    }
+
+    /// How much the log is told, where that differs from the run's own verbosity.
+    pub fn log_verbosity(&self) -> Option<u8> {
+        self.number("log_verbosity").map(|n| n.min(6) as u8)
     }
 
     pub fn number(&self, name: &str) -> Option<u64> {
@@ -438,14 +448,20 @@ mod tests {
     fn what_has_no_effect_is_named() {
         let s = of(
             "[defaults]\nfact_caching = redis\nnocows = 1\n[colors]\nok = red\n",
-            &[("ANSIBLE_CALLBACKS_ENABLED", "timer"), ("ANSIBLE_PIPELINING", "1"), ("ANSIBLE_HASH_BEHAVIOUR", "merge")],
+            &[
+                ("ANSIBLE_CALLBACKS_ENABLED", "timer"),
+                ("ANSIBLE_CALLBACK_RESULT_FORMAT", "toml"),
+                ("ANSIBLE_PIPELINING", "1"),
+                ("ANSIBLE_HASH_BEHAVIOUR", "merge"),
+            ],
         );
         assert_eq!(
             s.unheeded,
             [
-                "ANSIBLE_CALLBACKS_ENABLED",
                 "fact_caching (there are memory and jsonfile)",
-                "hash_behaviour (variables of higher rank replace)"
+                "callback_result_format (there are json and yaml)",
+                "hash_behaviour (variables of higher rank replace)",
+                "callbacks_enabled (see --output)"
             ]
         );
     }

@@ -134,6 +134,14 @@ impl Target {
         args
     }
 
+    /// How ssh is called to reach this host, without what carries the run's own channels.
+    pub fn command_line(&self) -> String {
+        let mut words = vec![self.ssh_program.clone()];
+        words.extend(self.ssh_arguments().iter().map(|a| quoted(&a.to_string_lossy())));
+        words.push(quoted(&self.address));
+        words.join(" ")
+    }
+
     /// Host and port as known_hosts and people write them.
     pub(super) fn spelled(&self) -> String {
         match self.port {

@@ -175,6 +175,7 @@ impl<'a> Caller<'a> {
                     }
                 }
             }
+            run.note_sent(&self.target, || format!("EXEC {}", call.told()));
             let progress = Some(self.progress());
             let answer = tokio::select! {
                 answer = async {

@@ -274,8 +274,10 @@ fn include_tasks(step: &Step<'_>, scope: &TaskScope, item: Option<&Item>) -> Res
     };
     let name = render(step, &file.value, scope)?.to_string();
     let Some(path) = step.run.compiler.find_tasks(&name, &step.task.inherit) else {
-        let mistake = crate::plan::compile::missing_tasks(&file.span, &name, &step.task.inherit);
-        return Err(End::failed(format!("{}: {}", mistake.message, mistake.help.join("; "))));
+        // Ansible's words, and where it was looked for.
+        let looked = step.task.inherit.looked().join(":");
+        let reason = format!("Could not find or access '{name}' on the Ansible Controller: it is not in {looked}");
+        return Err(End::not_included(reason, &file.span));
     };
     included(scope.locals(), item, path.display().to_string())
 }
@@ -286,9 +288,11 @@ fn include_role(step: &Step<'_>, scope: &TaskScope, item: Option<&Item>) -> Resu
         return Err(End::failed("`include_role` needs the parameter `name`"));
     };
     // A role that is not there fails this task, which a rescue may deal with.
-    let span = &step.task.task.action.name.span;
-    if let Err(mistake) = step.run.compiler.find_role(&name.to_string(), span, &step.task.inherit) {
-        return Err(End::failed(format!("{}: {}", mistake.message, mistake.help.join("; "))));
+    let action = &step.task.task.action;
+    let named = action.args.iter().find(|a| matches!(a.name.value.as_str(), "name" | "role"));
+    let span = named.map_or(&action.name.span, |a| &a.value.span);
+    if let Err(missing) = step.run.compiler.find_role(&name.to_string(), &step.task.inherit) {
+        return Err(End::not_included(missing.reason(), span));
     }
     let mut vars = scope.locals();
     // What was a template is told rendered; left out with `omit` it is nothing.

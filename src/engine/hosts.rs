@@ -79,6 +79,9 @@ impl Hosts {
         if let Some(link) = open.as_ref() {
             return Ok(link.clone());
         }
+        if target.kind == Kind::Ssh {
+            run.note_sent(host, || format!("SSH: EXEC {}", target.command_line()));
+        }
         let link = match self.connector.open(&target).await {
             // Its key was taken knowingly when it was reinstalled, in this run or an earlier one.
             Err(LinkError::HostKeyChanged { .. } | LinkError::HostKeyUnknown { .. }) if self.remembers(host) => {

@@ -7,6 +7,17 @@ use crate::model::playbook::Written;
 use crate::model::value::{Dict, Value};
 use crate::vars::template::{Templar, TemplateError};
 
+/// Ansible's words about a condition that is a template as a whole.
+pub const SURROUNDED: &str = "Conditionals should not be surrounded by templating delimiters such as {{ }} or {% %}. \
+     This feature will be removed from ansible-core version 2.23.";
+
+/// Whether a condition is a template as a whole, though it is evaluated as it is.
+pub fn is_surrounded(condition: &Written) -> bool {
+    let Value::Template(written) = &condition.value else { return false };
+    let text = written.text.trim();
+    ["{{", "{%"].iter().any(|b| text.starts_with(b)) && ["}}", "%}"].iter().any(|e| text.ends_with(e))
+}
+
 /// Whether all conditions hold; an empty list does.
 pub fn all(
     templar: &Templar,
@@ -102,7 +113,8 @@ pub fn combine(items: &[(Dict, Outcome)]) -> Outcome {
     // Failures that `failed_when` does not let the host fail of.
     let spared = outcomes().any(|o| o.data.get("failed") == Some(&Value::Bool(true)));
     let msg = match (&status, items.is_empty()) {
-        (_, true) => "No items in the list",
+        // Told as `skipped_reason`.
+        (_, true) => "",
         _ if spared => "One or more items failed",
         (Status::Failed, _) => "One or more items failed",
         (Status::Skipped, _) => "All items skipped",

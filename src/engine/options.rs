@@ -12,6 +12,10 @@ pub struct Options {
     pub diff: bool,
     pub forks: usize,
     pub verbosity: u8,
+    /// The highest verbosity of all that show the run: that one, or the log's.
+    pub heard: u8,
+    /// Whether to warn of what Ansible will not take any more one day.
+    pub deprecations: bool,
     pub strategy: String,
     pub limit: Option<String>,
     pub become_: bool,

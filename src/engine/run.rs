@@ -22,6 +22,7 @@ use crate::model::event::{End, Event, HostStats};
 use crate::model::inventory::Inventory;
 use crate::model::mistake::Mistake;
 use crate::model::outcome::{Consequence, Status};
+use crate::model::source::Span;
 use crate::model::value::{Dict, Value, merged};
 use crate::parse;
 use crate::plan::compile::Compiler;
@@ -314,6 +315,26 @@ impl Run {
         if new {
             let event = self.out.tell(Event::Warning { text: self.out.mask.text(text) });
             self.record.event(event);
+        }
+    }
+
+    /// Tells once what one day will not be taken any more, if that is asked for.
+    pub fn deprecate(&self, text: &str, at: &Span) {
+        if !self.options.deprecations {
+            return;
+        }
+        let place = at.place();
+        let new = self.warned.lock().unwrap_or_else(PoisonError::into_inner).insert(format!("{text} {place}"));
+        if new {
+            let event = self.out.tell(Event::Deprecated { text: self.out.mask.text(text), place });
+            self.record.event(event);
+        }
+    }
+
+    /// What is sent to a host and how, which only those hear who asked for `-vvv`.
+    pub fn note_sent(&self, host: &str, text: impl FnOnce() -> String) {
+        if self.options.heard > 2 {
+            self.note(3, &format!("<{host}> {}", text()));
         }
     }
 

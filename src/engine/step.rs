@@ -16,6 +16,7 @@ use crate::journal::record::Shown as Marks;
 use crate::model::event::{Event, Item, Shown, StepRef};
 use crate::model::inventory::Addition;
 use crate::model::outcome::{Consequence, Outcome, Status};
+use crate::model::source::Span;
 use crate::model::value::{Dict, Value};
 use crate::plan::words::local_name;
 use crate::plan::{Kind, TaskPlan};
@@ -260,6 +261,9 @@ impl<'a> Step<'a> {
         if !self.task.when.is_empty() && matches!(word.as_str(), "noop" | "refresh_inventory" | "reset_connection") {
             self.run.warn(&format!("{word} task does not support when conditional"));
             return Ok(None);
+        }
+        for condition in self.task.when.iter().filter(|c| judge::is_surrounded(c)) {
+            self.run.deprecate(judge::SURROUNDED, &condition.span);
         }
         match judge::all(&self.run.templar, &self.task.when, scope) {
             Ok(Ok(())) => Ok(None),
@@ -551,6 +555,11 @@ impl End {
     /// A template that could not be rendered: the task fails with its words, or in a check run is not knowable.
     pub fn template(error: Box<TemplateError>) -> End {
         End::Outcome(Box::new(execute::template_failure("", &error)))
+    }
+
+    /// An include of what is not there, named at a place.
+    pub fn not_included(reason: String, at: &Span) -> End {
+        End::Outcome(Box::new(Outcome::not_included(reason, at.place())))
     }
 
     /// A plain failure.

@@ -298,6 +298,7 @@ pub fn worth_keeping(event: &event::Event) -> bool {
         | Included { .. }
         | Link { .. }
         | Warning { .. }
+        | Deprecated { .. }
         | Note { .. }
         | Stopping { .. }
         | RunDone { .. } => true,

@@ -141,6 +141,11 @@ pub enum Event {
     Warning {
         text: String,
     },
+    /// What Ansible takes now and will not take one day, and where it is written.
+    Deprecated {
+        text: String,
+        place: Place,
+    },
     /// What is told from a verbosity on (`-vv` is 2), beside the results.
     Note {
         verbosity: u8,
@@ -242,7 +247,7 @@ impl Event {
                 text(verdict);
             }
             Event::Link { why, .. } | Event::Stopping { why } => text(why),
-            Event::Warning { text: t } | Event::Note { text: t, .. } => text(t),
+            Event::Warning { text: t } | Event::Note { text: t, .. } | Event::Deprecated { text: t, .. } => text(t),
             Event::RunDone { end, custom_stats, check, next, .. } => {
                 match end {
                     End::Stopped(why) | End::Broken(why) => text(why),

@@ -9,3 +9,4 @@ pub mod secret;
 pub mod source;
 pub mod text;
 pub mod value;
+pub mod yaml;

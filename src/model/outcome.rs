@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::Item;
 use super::secret::Mask;
+use super::source::Place;
 use super::value::{Dict, Key, Value};
 use crate::dict;
 
@@ -30,6 +31,9 @@ pub struct Outcome {
     /// Registered with `failed` where it did fail only: a loop as a whole, and a task whose condition is false.
     #[serde(default, skip_serializing_if = "is_false")]
     pub failed_if_so: bool,
+    /// Where in the task it is written, if that is known better than by the task's own place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Box<Place>>,
 }
 
 /// How a task ended on a host.
@@ -70,6 +74,12 @@ impl Outcome {
 
     pub fn failed(msg: impl Into<String>) -> Outcome {
         Outcome { status: Status::Failed, msg: msg.into(), ..Outcome::default() }
+    }
+
+    /// What a task was to include is not there. As with Ansible this is told as `reason`, not as `msg`.
+    pub fn not_included(reason: impl Into<String>, place: Place) -> Outcome {
+        let outcome = Outcome { place: Some(Box::new(place)), ..Outcome::failed("") };
+        outcome.with("reason", reason.into())
     }
 
     pub fn skipped(msg: impl Into<String>) -> Outcome {
@@ -156,6 +166,7 @@ impl Outcome {
             diff: self.diff.iter().map(diff).collect(),
             warnings: self.warnings.iter().map(|w| mask.text(w)).collect(),
             failed_if_so: self.failed_if_so,
+            place: self.place.clone(),
         }
     }
 

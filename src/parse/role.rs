@@ -46,8 +46,8 @@ pub struct Places {
 }
 
 /// The folder of a role: in `roles/` beside the playbook, on the roles path, beside the role that wants it, beside the
-/// playbook; a name with dots in a collection first; at last as a path. `at` is where it is named.
-pub fn find(files: &dyn Files, name: &str, at: &Span, places: &Places) -> Result<PathBuf, Mistake> {
+/// playbook; a name with dots in a collection first; at last as a path.
+pub fn find(files: &dyn Files, name: &str, places: &Places) -> Result<PathBuf, NotFound> {
     let mut looked: Vec<PathBuf> = Vec::new();
     let parts: Vec<&str> = name.split('.').collect();
     let in_collections: Vec<PathBuf> = match parts.as_slice() {
@@ -82,9 +82,29 @@ pub fn find(files: &dyn Files, name: &str, at: &Span, places: &Places) -> Result
             known.extend(files.list(dir).unwrap_or_default().into_iter().filter(|n| files.is_dir(&dir.join(n))));
         }
     }
-    Err(Mistake::at(at, format!("the role `{name}` was not found"))
-        .suggest(name, known.iter().map(String::as_str))
-        .help(format!("looked in {}", folders.join(", "))))
+    Err(NotFound { name: name.to_owned(), folders, known })
+}
+
+/// A role that is in none of the folders.
+pub struct NotFound {
+    name: String,
+    folders: Vec<String>,
+    /// What else is there.
+    known: Vec<String>,
+}
+
+impl NotFound {
+    /// The mistake of naming it, `at` a place.
+    pub fn mistake(&self, at: &Span) -> Mistake {
+        Mistake::at(at, format!("the role `{}` was not found", self.name))
+            .suggest(&self.name, self.known.iter().map(String::as_str))
+            .help(format!("looked in {}", self.folders.join(", ")))
+    }
+
+    /// Ansible's words, with which an include fails.
+    pub fn reason(&self) -> String {
+        format!("the role '{}' was not found in {}", self.name, self.folders.join(":"))
+    }
 }
 
 /// Reads a role from its folder. `name` is what it is called in messages and output. None only if `tasks_from` or its

@@ -121,7 +121,7 @@ fn entry(cx: &mut Context, node: &Node, kind: Entries) -> Option<TaskEntry> {
             );
             return None;
         }
-        return Some(TaskEntry::Block(Box::new(block(cx, node))));
+        return Some(TaskEntry::Block(Box::new(block(cx, node, kind))));
     }
     if let Some((key, _)) = pairs.iter().find(|(k, _)| k.text() == Some("hosts") && cx.words.module("hosts").is_none())
     {
@@ -134,7 +134,9 @@ fn entry(cx: &mut Context, node: &Node, kind: Entries) -> Option<TaskEntry> {
     task(cx, node, kind).map(|t| TaskEntry::Task(Box::new(t)))
 }
 
-fn block(cx: &mut Context, node: &Node) -> Block {
+fn block(cx: &mut Context, node: &Node, kind: Entries) -> Block {
+    // As with Ansible, a block that a handler includes holds handlers, and so no block.
+    let inside = if kind == Entries::Tasks { Entries::Tasks } else { Entries::Handlers };
     let mut block = Block {
         span: node.span.clone(),
         common: Common::default(),
@@ -149,9 +151,9 @@ fn block(cx: &mut Context, node: &Node) -> Block {
     for (key, value) in cx.pairs(node, "a block") {
         let name = key.value.as_str();
         match name {
-            "block" => block.block = list(cx, value, Entries::Tasks, "`block`"),
-            "rescue" => block.rescue = list(cx, value, Entries::Tasks, "`rescue`"),
-            "always" => block.always = list(cx, value, Entries::Tasks, "`always`"),
+            "block" => block.block = list(cx, value, inside, "`block`"),
+            "rescue" => block.rescue = list(cx, value, inside, "`rescue`"),
+            "always" => block.always = list(cx, value, inside, "`always`"),
             "when" => block.when = cx.conditions(name, value),
             "notify" => block.notify = cx.texts(name, value),
             "delegate_to" => block.delegate_to = cx.scalar(name, value),
@@ -309,7 +311,7 @@ fn applied(cx: &mut Context, action: &mut ActionRef, task: &Node) -> Option<Box<
     let below: Vec<Node> = inside(task).into_iter().map(|(_, v)| v).collect();
     let node = below.iter().flat_map(inside).find(|(k, v)| k.as_deref() == Some("apply") && v.as_map().is_some())?.1;
     action.args.remove(at);
-    Some(Box::new(block(cx, &node)))
+    Some(Box::new(block(cx, &node, Entries::Tasks)))
 }
 
 fn set_loop(cx: &mut Context, looping: &mut Option<Loop>, key: &Spanned<String>, new: Loop) {

@@ -35,9 +35,9 @@ pub struct Compiler {
     pub roles_path: Vec<PathBuf>,
     /// Folders that hold `ansible_collections`.
     pub collections_paths: Vec<PathBuf>,
-    /// What is wrong with arguments, templates, files and handlers is found when their turn comes, as `ansible-playbook` does it,
-    /// and not before the run: a rescue or a condition may deal with it.
-    pub at_run_time: bool,
+    /// Called as `ansible-playbook`: what is wrong with arguments, templates, files and handlers is found when their turn comes
+    /// and not before the run, for a rescue or a condition may deal with it; roles are looked for where it looks.
+    pub as_ansible: bool,
 }
 
 /// What a task inherits from what stands around it.
@@ -64,6 +64,14 @@ pub struct Inherit {
     pub root: String,
     /// Variables of the play: file and role names may use them.
     pub play_vars: Arc<Dict>,
+}
+
+impl Inherit {
+    /// The folders that files are looked for in, as messages name them.
+    pub fn looked(&self) -> Vec<String> {
+        let shown = |dir: &PathBuf| if dir.as_os_str().is_empty() { ".".into() } else { dir.display().to_string() };
+        self.search.iter().map(shown).collect()
+    }
 }
 
 impl Compiler {
@@ -470,7 +478,7 @@ pub fn file_argument(action: &ActionRef) -> Option<Written> {
 
 /// The mistake for a task file that is not there.
 pub fn missing_tasks(span: &Span, name: &str, inherit: &Inherit) -> Mistake {
-    let looked: Vec<String> = inherit.search.iter().map(|d| d.display().to_string()).collect();
+    let looked = inherit.looked();
     Mistake::at(span, format!("the task file `{name}` was not found"))
         .label("named here")
         .help(format!("looked in {} and their `tasks` folders", looked.join(", ")))

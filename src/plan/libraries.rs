@@ -29,6 +29,18 @@ pub struct Own {
     pub refused: Option<String>,
 }
 
+/// Where Ansible's Python finds actions; they are known here to say what they are.
+const PLUGINS: &str = "action_plugins";
+const PLUGIN: &str = "it is an action plugin, for Ansible's own Python, which is not here; \
+                      a module that takes JSON arguments (`WANT_JSON`) runs";
+
+impl Own {
+    /// Why it cannot be run, with its file.
+    pub fn why_not(&self) -> Option<String> {
+        self.refused.as_ref().map(|why| format!("{} cannot be run here: {why}", self.path.display()))
+    }
+}
+
 /// Endings of files in such folders that are no modules.
 const NO_MODULES: &[&str] =
     &["bak", "cfg", "ini", "json", "md", "pyc", "pyo", "rpm", "rst", "swp", "txt", "yaml", "yml"];
@@ -47,20 +59,23 @@ impl Libraries {
         self.0.write().unwrap_or_else(PoisonError::into_inner).configured.push(folder);
     }
 
-    /// The folder of a playbook: its `library`, and, for names that are known nowhere else, those of its roles. A play's
-    /// own tasks may use what a role brings, and are read before it.
+    /// The folder of a playbook: its `library`, and, for names that are known nowhere else, those of its roles, and
+    /// what is no module. A play's own tasks may use what a role brings, and are read before it.
     pub fn add_playbook(&self, dir: &Path) {
         let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
         self.add(dir.join("library"));
-        let mut roles: Vec<PathBuf> = std::fs::read_dir(dir.join("roles"))
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|e| e.path().join("library"))
-            .collect();
-        roles.retain(|r| r.is_dir());
-        roles.sort();
-        self.0.write().unwrap_or_else(PoisonError::into_inner).last.extend(roles);
+        let roles = std::fs::read_dir(dir.join("roles")).into_iter().flatten().flatten().map(|e| e.path());
+        let mut last: Vec<PathBuf> = roles.flat_map(|r| [r.join("library"), r.join(PLUGINS)]).collect();
+        last.push(dir.join(PLUGINS));
+        last.retain(|r| r.is_dir());
+        last.sort();
+        self.0.write().unwrap_or_else(PoisonError::into_inner).last.extend(last);
+    }
+
+    /// Those that were named and cannot be run.
+    pub fn refused(&self) -> Vec<Arc<Own>> {
+        let state = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        state.known.iter().filter(|own| own.refused.is_some()).cloned().collect()
     }
 
     /// The module of that name in the folders that go before what is built in.
@@ -83,6 +98,7 @@ impl Libraries {
             path
         };
         let refused = match std::fs::read(&path) {
+            Ok(_) if path.parent().is_some_and(|dir| dir.ends_with(PLUGINS)) => Some(PLUGIN.to_owned()),
             Ok(content) => own::kind(&content).err(),
             Err(error) => Some(error.to_string()),
         };
@@ -121,19 +137,29 @@ mod tests {
     fn the_first_folder_has_the_name() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
-        for folder in ["library", "other", "roles/r/library"] {
+        for folder in ["library", "other", "roles/r/library", "roles/r/action_plugins"] {
             std::fs::create_dir_all(at(folder)).unwrap();
         }
         std::fs::write(at("library/mine.sh"), "#!/bin/sh\necho '{}'\n").unwrap();
         std::fs::write(at("library/mine.txt"), "about it").unwrap();
         std::fs::write(at("other/mine"), "no interpreter").unwrap();
         std::fs::write(at("roles/r/library/late"), "#!/bin/sh\necho '{}'\n").unwrap();
+        std::fs::write(at("roles/r/action_plugins/act.py"), "#!/usr/bin/python\n").unwrap();
         let libraries = Libraries::default();
         libraries.add_playbook(dir.path());
         libraries.add(at("other"));
         assert_eq!(libraries.first("mine").unwrap().path, at("library/mine.sh"));
         assert!(libraries.first("mine").unwrap().refused.is_none());
         assert!(libraries.first("late").is_none() && libraries.last("late").is_some());
+        assert!(
+            libraries
+                .last("act")
+                .unwrap()
+                .why_not()
+                .unwrap()
+                .contains("act.py cannot be run here: it is an action plugin")
+        );
+        assert_eq!(libraries.refused().len(), 1);
         assert!(libraries.first("other").is_none() && libraries.first("../other/mine").is_none());
     }
 }

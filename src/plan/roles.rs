@@ -247,10 +247,10 @@ impl Compiler {
     }
 
     /// The folder of a role, as tasks in this place name it.
-    pub fn find_role(&self, name: &str, span: &Span, inherit: &Inherit) -> Result<PathBuf, Mistake> {
-        // A folder of playbooks stands beside that of their roles, here as in the built-in set.
-        let beside_playbooks =
-            inherit.dir.file_name().is_some_and(|n| n == "playbooks").then(|| inherit.dir.join("../roles"));
+    pub fn find_role(&self, name: &str, inherit: &Inherit) -> Result<PathBuf, parse::role::NotFound> {
+        // A folder of playbooks may stand beside that of their roles, as in the built-in set.
+        let beside_playbooks = (!self.as_ansible && inherit.dir.file_name().is_some_and(|n| n == "playbooks"))
+            .then(|| inherit.dir.join("../roles"));
         let places = parse::role::Places {
             playbook_dir: inherit.dir.clone(),
             roles_path: beside_playbooks.into_iter().chain(self.roles_path.clone()).collect(),
@@ -260,7 +260,7 @@ impl Compiler {
                 .collect(),
             collections: inherit.common.collections.iter().map(|c| c.value.to_string()).collect(),
         };
-        parse::role::find(&*self.files, name, span, &places)
+        parse::role::find(&*self.files, name, &places)
     }
 
     fn load_role(
@@ -270,7 +270,7 @@ impl Compiler {
         inherit: &Inherit,
         mistakes: &mut Vec<Mistake>,
     ) -> Option<Role> {
-        let dir = match self.find_role(&options.name, span, inherit) {
+        let dir = match self.find_role(&options.name, inherit).map_err(|e| e.mistake(span)) {
             Ok(dir) => dir,
             Err(mistake) => {
                 mistakes.push(mistake);

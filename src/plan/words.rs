@@ -17,6 +17,8 @@ pub struct Modules {
     pub actions: Vec<&'static [ActionEntry]>,
     /// Where users keep their own.
     pub libraries: Arc<Libraries>,
+    /// The playbook is only read, and not run: modules that cannot be run here may stand in it.
+    pub only_read: bool,
 }
 
 /// What the engine itself does, with the arguments of each.
@@ -131,7 +133,7 @@ impl Words for Modules {
             return Some(ModuleWords { short: name, free_form: *free_form, params: params.to_vec() });
         }
         if let Some(own) = self.own(name) {
-            let usable = own.refused.is_none();
+            let usable = own.refused.is_none() || self.only_read;
             return usable.then_some(ModuleWords { short: own.name, free_form: None, params: Vec::new() });
         }
         // What only actions call is no task's to name.
@@ -154,6 +156,6 @@ impl Words for Modules {
 
     fn why_not(&self, name: &str) -> Option<String> {
         let own = self.own(name)?;
-        own.refused.as_ref().map(|why| format!("{} cannot be run here: {why}", own.path.display()))
+        own.why_not()
     }
 }

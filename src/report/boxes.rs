@@ -9,6 +9,7 @@ use super::units::{about, duration};
 use crate::journal::place::local_time;
 use crate::model::event::{CENSORED, Shown, StepRef, Wait};
 use crate::model::outcome::{Outcome, Status};
+use crate::model::source::Place;
 
 /// Actions that fail on the control node; of all others Ansible says that the module failed.
 const ACTIONS: [&str; 21] = [
@@ -41,20 +42,27 @@ const WIDEST: usize = 120;
 
 /// What failed and where it is written, as ansible-core 2.19 says it; ends with a blank line.
 pub fn origin(step: &StepRef, shown: &Shown, source: Option<String>) -> String {
-    let msg = shown.outcome.msg.trim_end();
+    let outcome = &shown.outcome;
+    let msg = outcome.msg.trim_end();
     let what = if shown.censored {
         format!("Task failed: {CENSORED}")
+    } else if let Some(reason) = not_included(outcome) {
+        reason
     } else if msg.is_empty() {
         "Task failed: Action failed.".to_owned()
     } else if msg.starts_with("Task failed") {
         msg.to_owned()
-    } else if shown.outcome.status == Status::Unreachable {
+    } else if outcome.status == Status::Unreachable {
         format!("Task failed: {msg}")
     } else {
         let who = if is(step, &ACTIONS) { "Action" } else { "Module" };
         format!("Task failed: {who} failed: {msg}")
     };
-    let place = &step.place;
+    at(&what, outcome.place.as_deref().unwrap_or(&step.place), source)
+}
+
+/// A text, the place it is about, and the lines there, as ansible-core 2.19 shows them; ends with a blank line.
+pub fn at(what: &str, place: &Place, source: Option<String>) -> String {
     let mut out = format!("{what}\nOrigin: {place}\n\n");
     let (line, column) = (place.line as usize, place.column as usize);
     let Some(source) = source.filter(|_| line > 0) else { return out };
@@ -77,6 +85,11 @@ pub fn origin(step: &StepRef, shown: &Shown, source: Option<String>) -> String {
         out += &format!("{} {}^ column {column}\n\n", " ".repeat(gutter), " ".repeat(column - 1));
     }
     out
+}
+
+/// Why an include brought nothing.
+pub fn not_included(outcome: &Outcome) -> Option<String> {
+    outcome.data.get("reason").filter(|_| outcome.msg.is_empty() && outcome.place.is_some()).map(|r| r.to_string())
 }
 
 /// The advice of a failed outcome: headings and texts below the message. It comes as `advice` in the outcome's data, a

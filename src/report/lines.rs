@@ -208,6 +208,11 @@ impl Lines {
                 self.aside(Style::WARN, &format!("link: [{host}] lost: {why}"));
             }
             Event::Warning { text } => self.warning(text),
+            Event::Deprecated { text, place } => {
+                let source = (self.options.source)(&place.file);
+                let text = format!("[DEPRECATION WARNING]: {}", boxes::at(text, place, source));
+                self.aside(Style::DEPRECATED, &text);
+            }
             Event::Note { verbosity, text } if *verbosity <= self.options.verbosity => {
                 self.styled(Style::DEBUG, text);
             }
@@ -352,9 +357,15 @@ impl Lines {
             self.warning(warning);
         }
         if failed {
-            let text = format!("[ERROR]: {}", boxes::origin(step, shown, (self.options.source)(&step.place.file)));
+            let outcome = &shown.outcome;
+            let file = &outcome.place.as_deref().unwrap_or(&step.place).file;
+            let text = format!("[ERROR]: {}", boxes::origin(step, shown, (self.options.source)(file)));
             if self.told.insert(text.clone()) {
-                self.failure(Style::FAILED, &text);
+                if boxes::not_included(outcome).is_some() {
+                    self.aside(Style::FAILED, &text);
+                } else {
+                    self.failure(Style::FAILED, &text);
+                }
             }
         }
     }

@@ -20,6 +20,7 @@ impl Style {
     pub const FAILED: Style = Style("0;31");
     pub const UNREACHABLE: Style = Style("1;31");
     pub const WARN: Style = Style("1;35");
+    pub const DEPRECATED: Style = Style("0;35");
     pub const DEBUG: Style = Style("1;30");
     pub const ADDED: Style = Style("0;32");
     pub const REMOVED: Style = Style("0;31");

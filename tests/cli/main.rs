@@ -272,6 +272,51 @@ fn a_log_is_kept_where_the_settings_say_so() {
 }
 
 /// A playbook that is named without a folder lies in this one.
+/// `log_verbosity`: the file is told more than the screen, and what is sent to a host without what it is given.
+#[test]
+fn a_log_may_be_told_more() {
+    let place = Place::new();
+    place.write("ansible.cfg", "[defaults]\nlog_path = runs.log\nlog_verbosity = 3\n");
+    place.play(&format!("{HEAD}    - command: echo given\n")).code(0).hides("EXEC");
+    let log = place.read("runs.log");
+    let sent = log.lines().find(|l| l.contains("EXEC")).unwrap();
+    assert!(sent.ends_with("<localhost> EXEC command"), "{sent}");
+    assert!(log.contains("\"stdout\": \"given\""), "{log}");
+}
+
+/// A condition between braces: said once, with its place, unless a setting says no.
+#[test]
+fn what_will_not_be_taken_one_day_is_said_once() {
+    let place = Place::new();
+    let said = "[DEPRECATION WARNING]: Conditionals should not be surrounded by templating delimiters";
+    let text = format!("{HEAD}    - debug: msg=shown\n      loop: [1, 2]\n      when: \"{{{{ item == 2 }}}}\"\n");
+    let run = place.play(&text).code(0).says(&format!("{said} such as")).says("Origin: site.yml:6:13").says("shown");
+    assert_eq!(run.text().matches(said).count(), 1, "{}", run.text());
+    place.write("ansible.cfg", "[defaults]\ndeprecation_warnings = false\n");
+    place.play(&text).code(0).hides(said).says("shown");
+}
+
+/// What an include names and is not there fails the host, with the place of the name.
+#[test]
+fn an_include_of_nothing_fails_its_host() {
+    let place = Place::new();
+    let role = "{name: \"no{{ 'where' }}\"}";
+    place
+        .play(&format!("{HEAD}    - include_role: {role}\n"))
+        .code(2)
+        .says("FAILED! => {\"changed\": false, \"reason\": \"the role 'nowhere' was not found in roles:")
+        .says("Origin: site.yml:4:28");
+    place.write("sub.yml", "- include_tasks: missing.yml\n");
+    place
+        .play(&format!(
+            "{HEAD}    - block:\n        - include_tasks: sub.yml\n      rescue:\n        - debug: msg=rescued\n"
+        ))
+        .code(0)
+        .says("Could not find or access 'missing.yml' on the Ansible Controller")
+        .says("Origin: sub.yml:1:18")
+        .says("rescued");
+}
+
 #[test]
 fn the_folder_of_a_playbook_is_a_whole_path() {
     let place = Place::new();
@@ -353,6 +398,15 @@ fn called_as_ansible_playbook() {
     run(&["-i", "localhost,", "site.yml"]).code(0).says("PLAY RECAP");
     run(&["--list-tasks", "-i", "localhost,", "site.yml"]).code(0).says("play #1 (localhost)");
     run(&["-i", "localhost,", "--syntax-check", "site.yml"]).code(0).says("playbook: site.yml");
+    // A module that cannot be run here may be read, and keeps a run from beginning.
+    fs::create_dir(place.dir.path().join("library")).unwrap();
+    place.write("library/theirs.py", "#!/usr/bin/python\nfrom ansible.module_utils.basic import AnsibleModule\n");
+    place.write("site.yml", &format!("{HEAD}    - command: touch ran\n    - theirs: {{a: b}}\n"));
+    let why = "library/theirs.py cannot be run here: it is a Python module that imports Ansible's own Python";
+    run(&["-i", "localhost,", "--syntax-check", "site.yml"]).code(0).says("playbook: site.yml").says(why);
+    run(&["-i", "localhost,", "--list-tasks", "site.yml"]).code(0).says("      theirs\tTAGS: []").says(why);
+    run(&["-i", "localhost,", "site.yml"]).code(4).says("there is no module `theirs` here").says(why);
+    assert!(!place.dir.path().join("ran").exists());
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn places() -> Places {
 }
 
 fn find(name: &str, places: &Places) -> Result<PathBuf, Mistake> {
-    role::find(&Disk, name, &Span::of_text("site.yml", name), places)
+    role::find(&Disk, name, places).map_err(|e| e.mistake(&Span::of_text("site.yml", name)))
 }
 
 fn load(name: &str, from: &From) -> (Option<Role>, Vec<Mistake>) {

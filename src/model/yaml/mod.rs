@@ -1,79 +1,67 @@
-//! `to_yaml` and `to_nice_yaml`: YAML as PyYAML writes it, to the letter, since files made with it are compared.
+//! YAML as PyYAML writes it, to the letter, since files and output made with it are compared.
 //!
 //! The rules (which scalars need quotes, where long ones are folded, how sequences sit in mappings) are those of YAML 1.1's
-//! resolver and of PyYAML's emitter.
+//! resolver and of PyYAML's emitter. Reading YAML is `parse::yaml`'s.
 
 mod scalar;
 
 use self::scalar::scalar_text;
-use crate::model::value::{Dict, Key, Value};
-use crate::vars::error::fail;
-use crate::vars::jinja::eval::Cx;
-use crate::vars::jinja::tree::Filter;
-use crate::vars::jinja::val::{Bound, Res, Val};
+pub use self::scalar::{is_break, is_printable};
+use super::value::{Dict, Key, Value};
 
-const PARAMS: &[&str] = &[
-    "default_flow_style",
-    "indent",
-    "width",
-    "sort_keys",
-    "allow_unicode",
-    "explicit_start",
-    "explicit_end",
-    "default_style",
-    "line_break",
-    "canonical",
-];
-
-#[rustfmt::skip]
-pub(super) const ALL: &[Filter] = &[
-    Filter { names: &["to_yaml"], params: PARAMS, takes_missing: false, run: |cx, v, b| dump(cx, v, b, None, 2), doc: "As YAML; innermost lists and dictionaries on one line." },
-    Filter { names: &["to_nice_yaml"], params: &["indent", "default_flow_style", "width", "sort_keys", "allow_unicode", "explicit_start", "explicit_end", "default_style", "line_break", "canonical"], takes_missing: false, run: nice, doc: "As YAML, every item on its own line, indented by 4." },
-];
-
-fn nice(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
-    // The same but for the first two parameters, which are the other way round.
-    dump(cx, v, b, Some(false), 4)
+/// How a document is written: `yaml.dump`'s parameters.
+pub struct Options {
+    /// Columns of a level, 2 to 9.
+    pub indent: usize,
+    /// Column behind which a long scalar is folded.
+    pub width: usize,
+    /// Collections on one line: all, none, or those of scalars alone.
+    pub flow: Option<bool>,
+    pub sort: bool,
+    /// Letters beyond ASCII as they are.
+    pub unicode: bool,
+    /// How scalars are written that can be.
+    pub style: Style,
+    /// Texts of several lines as `|`, where they can be.
+    pub blocks: bool,
+    pub line_break: &'static str,
+    /// Every node with its tag, and a line for itself.
+    pub canonical: bool,
+    /// `---` before it, `...` behind it.
+    pub start: bool,
+    pub end: bool,
 }
 
-fn dump(cx: &mut Cx<'_>, v: Val, b: Bound, flow: Option<bool>, indent: usize) -> Res {
-    let (flow_at, indent_at) = if flow.is_none() { (0, 1) } else { (1, 0) };
-    let style = match b.some(7).map(|s| cx.text(s)).transpose()?.as_deref() {
-        None | Some("") => Style::Plain,
-        Some("'") => Style::Single,
-        Some("\"") => Style::Double,
-        Some("|") => Style::Literal,
-        Some(">") => Style::Folded,
-        Some(odd) => return fail(format!("'default_style' must be one of ' \" | >, not {odd}")),
-    };
-    let line_break = match b.some(8).map(|s| cx.text(s)).transpose()?.as_deref() {
-        Some("\r") => "\r",
-        Some("\r\n") => "\r\n",
-        _ => "\n",
-    };
-    let value = cx.value(&v)?;
-    let flow = match b.get(flow_at) {
-        None => flow,
-        Some(Val::Null) => None,
-        Some(v) => Some(cx.truth(v)?),
-    };
-    let indent = b.int(indent_at, "indent")?.and_then(|n| usize::try_from(n).ok()).unwrap_or(indent);
-    let width = match b.int(2, "width")? {
-        // A negative or very large width never folds.
-        Some(n) => usize::try_from(n).unwrap_or(usize::MAX),
-        None => 80,
-    };
-    let options = Options {
-        indent: if (2..10).contains(&indent) { indent } else { 2 },
-        width: if width > indent * 2 { width } else { 80 },
-        flow,
-        sort: b.flag(cx, 3, true)?,
-        unicode: b.flag(cx, 4, true)?,
-        style,
-        line_break,
-        canonical: b.flag(cx, 9, false)?,
-    };
-    let canonical = options.canonical;
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            indent: 2,
+            width: 80,
+            flow: None,
+            sort: true,
+            unicode: true,
+            style: Style::Plain,
+            blocks: false,
+            line_break: "\n",
+            canonical: false,
+            start: false,
+            end: false,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub enum Style {
+    Plain,
+    Single,
+    Double,
+    Literal,
+    Folded,
+}
+
+/// A value as a document.
+pub fn write(value: &Value, options: Options) -> String {
+    let (start, end) = (options.start || options.canonical, options.end);
     let mut out = Emitter {
         options,
         out: String::new(),
@@ -85,47 +73,25 @@ fn dump(cx: &mut Cx<'_>, v: Val, b: Bound, flow: Option<bool>, indent: usize) ->
         flow_level: 0,
         open_ended: false,
     };
-    if b.flag(cx, 5, false)? || canonical {
+    if start {
         out.out.push_str("---");
         out.column = 3;
         out.whitespace = false;
         out.indention = false;
-        if canonical
-            || matches!(&value, Value::List(l) if !l.is_empty())
-            || matches!(&value, Value::Dict(d) if !d.is_empty())
+        if out.options.canonical
+            || matches!(value, Value::List(l) if !l.is_empty())
+            || matches!(value, Value::Dict(d) if !d.is_empty())
         {
             out.line_break();
         }
     }
-    out.node(&value, Place::Root);
+    out.node(value, Place::Root);
     out.line_break_if_needed();
-    if b.flag(cx, 6, false)? || out.open_ended {
+    if end || out.open_ended {
         out.put("...");
         out.line_break();
     }
-    Ok(out.out.into())
-}
-
-struct Options {
-    indent: usize,
-    width: usize,
-    flow: Option<bool>,
-    sort: bool,
-    unicode: bool,
-    /// How scalars are written that can be.
-    style: Style,
-    line_break: &'static str,
-    /// Every node with its tag, and a line for itself.
-    canonical: bool,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Style {
-    Plain,
-    Single,
-    Double,
-    Literal,
-    Folded,
+    out.out
 }
 
 /// Where a node stands.
@@ -352,6 +318,6 @@ impl Emitter {
             return false;
         }
         let text = scalar_text(key);
-        text.chars().count() < 128 && !text.contains(['\n', '\u{85}', '\u{2028}', '\u{2029}'])
+        text.chars().count() < 128 && !text.contains(is_break)
     }
 }

@@ -18,6 +18,7 @@ impl Emitter {
         let mut style = match self.options.style {
             _ if self.options.canonical => Style::Double,
             style if style != Style::Plain && key && a.multiline => Style::Double,
+            Style::Plain if self.options.blocks && is_text && a.multiline && !key => Style::Literal,
             Style::Plain if !plain_means_this || (key && (text.is_empty() || a.multiline)) || !fits => Style::Single,
             style => style,
         };
@@ -193,8 +194,14 @@ impl Emitter {
 }
 
 /// What YAML ends a line at.
-fn is_break(c: char) -> bool {
+pub fn is_break(c: char) -> bool {
     matches!(c, '\n' | '\u{85}' | '\u{2028}' | '\u{2029}')
+}
+
+/// Whether a sign may stand in YAML as it is.
+pub fn is_printable(c: char) -> bool {
+    matches!(c, '\n' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+        && c != '\u{feff}'
 }
 
 fn tag_of(value: &Value) -> &'static str {
@@ -318,11 +325,7 @@ impl Analysis {
                 }
             }
             breaks |= is_break(c);
-            if c != '\n' && !(' '..='~').contains(&c) {
-                let printable =
-                    c == '\u{85}' || matches!(c, '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
-                special |= !printable || c == '\u{feff}' || !unicode;
-            }
+            special |= !is_printable(c) || (!unicode && !c.is_ascii());
             let now = if c == ' ' {
                 Some(' ')
             } else if is_break(c) {
