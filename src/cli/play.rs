@@ -133,6 +133,8 @@ pub fn load(args: &Play, given: secrets::Given, mask: &Mask) -> anyhow::Result<R
     let only_read = args.lists() || (args.syntax_check && args.as_ansible);
     let modules = Modules { only_read, ..wire::names() };
     args.settings.paths("library").into_iter().for_each(|folder| modules.libraries.add_configured(folder));
+    let collections_paths = args.settings.paths("collections_path");
+    collections_paths.iter().for_each(|folder| modules.libraries.add_collections(folder.clone()));
     let broken = args.settings.yes("allow_broken_conditionals").unwrap_or(false);
     let compiler = Compiler {
         files,
@@ -142,7 +144,7 @@ pub fn load(args: &Play, given: secrets::Given, mask: &Mask) -> anyhow::Result<R
         extra: Arc::new(extra),
         tags: TagSelection::new(&args.tags, &args.skip_tags),
         roles_path: args.settings.paths("roles_path"),
-        collections_paths: args.settings.paths("collections_path"),
+        collections_paths,
         as_ansible: args.as_ansible,
     };
     let plan = compiler.playbooks(&playbooks, &mut mistakes);
@@ -483,9 +485,10 @@ fn list(args: &Play, loaded: &Loaded) -> anyhow::Result<()> {
     for (name, _) in &loaded.playbooks {
         println!("\nplaybook: {name}");
         for (i, play) in loaded.plan.plays.iter().filter(|p| p.root == *name).enumerate() {
-            let shown = |written| loaded.compiler.heading(play, written);
-            let hosts = shown(&play.play.hosts);
-            let title = play.play.common.name.as_ref().map_or_else(|| hosts.clone(), shown);
+            let patterns = loaded.compiler.heading(play, &play.play.hosts);
+            let hosts = patterns.join(",");
+            let name = play.play.common.name.as_ref().map(|name| loaded.compiler.heading(play, name).join(","));
+            let title = name.as_ref().unwrap_or(&hosts);
             let tags = |t: &[String]| {
                 let mut t = t.to_vec();
                 t.sort();
@@ -493,13 +496,13 @@ fn list(args: &Play, loaded: &Loaded) -> anyhow::Result<()> {
             };
             println!("\n  play #{} ({hosts}): {title}\tTAGS: [{}]", i + 1, tags(&play.tags));
             if args.list_hosts {
-                let matching = |p: &String| pattern::matches(std::slice::from_ref(p), &loaded.inventory);
-                let mut found = matching(&hosts).map_err(anyhow::Error::from)?.hosts;
+                let matching = |p: &[String]| pattern::matches(p, &loaded.inventory);
+                let mut found = matching(&patterns).map_err(anyhow::Error::from)?.hosts;
                 if let Some(limit) = args.limit.as_deref().map(read_limit).transpose()? {
-                    let within = matching(&limit).map_err(anyhow::Error::from)?.hosts;
+                    let within = matching(&[limit]).map_err(anyhow::Error::from)?.hosts;
                     found.retain(|h| within.contains(h));
                 }
-                println!("    pattern: ['{hosts}']\n    hosts ({}):", found.len());
+                println!("    pattern: ['{}']\n    hosts ({}):", patterns.join("', '"), found.len());
                 found.iter().for_each(|h| println!("      {h}"));
             }
             if args.list_tags {

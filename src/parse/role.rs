@@ -85,6 +85,19 @@ pub fn find(files: &dyn Files, name: &str, places: &Places) -> Result<PathBuf, N
     Err(NotFound { name: name.to_owned(), folders, known })
 }
 
+/// The collection that a folder of a role or of playbooks lies in, `NAMESPACE.NAME`.
+pub fn collection_of(dir: &Path) -> Option<String> {
+    let dir = std::env::current_dir().ok()?.join(dir);
+    let parts: Vec<_> = dir.components().map(|c| c.as_os_str().to_string_lossy()).collect();
+    let at = parts.iter().rposition(|p| p == "ansible_collections")?;
+    match &parts[at + 1..] {
+        [space, collection, kind, ..] if kind == "roles" || kind == "playbooks" => {
+            Some(format!("{space}.{collection}"))
+        }
+        _ => None,
+    }
+}
+
 /// A role that is in none of the folders.
 pub struct NotFound {
     name: String,

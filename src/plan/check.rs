@@ -268,7 +268,8 @@ pub fn play(plan: &PlayPlan, compiler: &Compiler, mistakes: &mut Vec<Mistake>) {
             Some(Value::Template(_)) => open = true,
             Some(name) => {
                 names.push(name.to_string());
-                names.extend(handler.role.iter().map(|r| format!("{} : {name}", r.name)));
+                let roles = handler.role.iter().flat_map(|r| [r.name.as_str(), r.short_name()]);
+                names.extend(roles.map(|role| format!("{role} : {name}")));
             }
             None => {}
         }

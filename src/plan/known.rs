@@ -41,11 +41,14 @@ impl Compiler {
         self.templar.render(&written.value, &scope).unwrap_or_else(|_| written.value.clone())
     }
 
-    /// What stands at the head of a play, rendered with its variables: for lists.
-    pub fn heading(&self, play: &PlayPlan, written: &Written) -> String {
+    /// What stands at the head of a play, rendered with its variables: its name, or its host patterns.
+    pub fn heading(&self, play: &PlayPlan, written: &Written) -> Vec<String> {
         let play_vars = Arc::new(play.play.common.vars.clone());
         let around = Inherit { play_vars, vars: play.import_vars.clone(), dir: play.dir.clone(), ..Inherit::default() };
-        self.now_or_raw(written, &around).to_string()
+        match self.now_or_raw(written, &around) {
+            Value::List(several) => several.iter().map(Value::to_string).collect(),
+            one => vec![one.to_string()],
+        }
     }
 }
 
@@ -70,7 +73,7 @@ impl crate::vars::template::Scope for StaticScope<'_> {
                 return Some(v.clone());
             }
             match name {
-                "role_name" => return Some(role.name.as_str().into()),
+                "role_name" => return Some(role.short_name().into()),
                 "role_path" => return Some(role.dir.display().to_string().into()),
                 _ => {}
             }

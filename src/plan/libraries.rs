@@ -17,6 +17,8 @@ struct State {
     configured: Vec<PathBuf>,
     /// What is looked through only for names that nobody else knows: libraries of roles that may be used yet.
     last: Vec<PathBuf>,
+    /// Folders that hold `ansible_collections`.
+    collections: Vec<PathBuf>,
     known: Vec<Arc<Own>>,
 }
 
@@ -59,11 +61,17 @@ impl Libraries {
         self.0.write().unwrap_or_else(PoisonError::into_inner).configured.push(folder);
     }
 
+    /// A folder that holds `ansible_collections`.
+    pub fn add_collections(&self, folder: PathBuf) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).collections.push(folder);
+    }
+
     /// The folder of a playbook: its `library`, and, for names that are known nowhere else, those of its roles, and
     /// what is no module. A play's own tasks may use what a role brings, and are read before it.
     pub fn add_playbook(&self, dir: &Path) {
         let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
         self.add(dir.join("library"));
+        self.add_collections(dir.join("collections"));
         let roles = std::fs::read_dir(dir.join("roles")).into_iter().flatten().flatten().map(|e| e.path());
         let mut last: Vec<PathBuf> = roles.flat_map(|r| [r.join("library"), r.join(PLUGINS)]).collect();
         last.push(dir.join(PLUGINS));
@@ -80,18 +88,28 @@ impl Libraries {
 
     /// The module of that name in the folders that go before what is built in.
     pub fn first(&self, name: &str) -> Option<Arc<Own>> {
-        self.find(name, |state| state.folders.iter().chain(&state.configured).collect())
+        self.find(name, |state| state.folders.iter().chain(&state.configured).cloned().collect())
     }
 
     /// The module of a name that is built in nowhere.
     pub fn last(&self, name: &str) -> Option<Arc<Own>> {
-        self.find(name, |state| state.last.iter().collect())
+        self.find(name, |state| state.last.clone())
     }
 
-    fn find(&self, name: &str, folders: impl Fn(&State) -> Vec<&PathBuf>) -> Option<Arc<Own>> {
+    /// The module of a full name, `NAMESPACE.COLLECTION.NAME`.
+    pub fn in_collection(&self, full: &str) -> Option<Arc<Own>> {
+        let (collection, name) = full.rsplit_once('.')?;
+        let (space, collection) = collection.split_once('.')?;
+        let below = Path::new("ansible_collections").join(space).join(collection).join("plugins/modules");
+        self.find(name, |state| {
+            state.collections.iter().map(|dir| dir.join(&below)).filter(|dir| dir.is_dir()).collect()
+        })
+    }
+
+    fn find(&self, name: &str, folders: impl Fn(&State) -> Vec<PathBuf>) -> Option<Arc<Own>> {
         let path = {
             let state = self.0.read().unwrap_or_else(PoisonError::into_inner);
-            let path = folders(&state).into_iter().find_map(|dir| program(dir, name, 4))?;
+            let path = folders(&state).iter().find_map(|dir| program(dir, name, 4))?;
             if let Some(known) = state.known.iter().find(|own| own.path == path) {
                 return Some(known.clone());
             }
@@ -144,6 +162,9 @@ mod tests {
         std::fs::write(at("library/mine.txt"), "about it").unwrap();
         std::fs::write(at("other/mine"), "no interpreter").unwrap();
         std::fs::write(at("roles/r/library/late"), "#!/bin/sh\necho '{}'\n").unwrap();
+        let collection = "collections/ansible_collections/ours/tools/plugins/modules";
+        std::fs::create_dir_all(at(collection)).unwrap();
+        std::fs::write(at(collection).join("fix.sh"), "#!/bin/sh\necho '{}'\n").unwrap();
         std::fs::write(at("roles/r/action_plugins/act.py"), "#!/usr/bin/python\n").unwrap();
         let libraries = Libraries::default();
         libraries.add_playbook(dir.path());
@@ -160,6 +181,8 @@ mod tests {
                 .contains("act.py cannot be run here: it is an action plugin")
         );
         assert_eq!(libraries.refused().len(), 1);
+        assert!(libraries.in_collection("ours.tools.fix").is_some_and(|own| own.refused.is_none()));
+        assert!(libraries.in_collection("ours.others.fix").is_none() && libraries.in_collection("fix").is_none());
         assert!(libraries.first("other").is_none() && libraries.first("../other/mine").is_none());
     }
 }

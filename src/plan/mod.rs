@@ -146,6 +146,19 @@ pub struct RolePlan {
     pub exported: OnceLock<Dict>,
 }
 
+impl RolePlan {
+    /// The collection that it is of, `NAMESPACE.NAME`.
+    pub fn collection(&self) -> Option<String> {
+        crate::parse::role::collection_of(&self.dir)
+    }
+
+    /// The name without the collection.
+    pub fn short_name(&self) -> &str {
+        let short = self.collection().and_then(|c| self.name.strip_prefix(c.as_str())?.strip_prefix('.'));
+        short.unwrap_or(&self.name)
+    }
+}
+
 impl TaskPlan {
     /// The role that it is a task of; handlers are none.
     pub fn task_of(&self) -> Option<&Arc<RolePlan>> {

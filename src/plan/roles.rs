@@ -258,7 +258,14 @@ impl Compiler {
             collections_paths: std::iter::once(inherit.dir.join("collections"))
                 .chain(self.collections_paths.clone())
                 .collect(),
-            collections: inherit.common.collections.iter().map(|c| c.value.to_string()).collect(),
+            // What lies in a collection finds the roles of that one first.
+            collections: (inherit
+                .role
+                .as_ref()
+                .map_or_else(|| parse::role::collection_of(&inherit.dir), |r| r.collection()))
+            .into_iter()
+            .chain(inherit.common.collections.iter().map(|c| c.value.to_string()))
+            .collect(),
         };
         parse::role::find(&*self.files, name, &places)
     }
@@ -287,6 +294,13 @@ impl Compiler {
             vars: named(&options.vars_from),
             defaults: named(&options.defaults_from),
         };
-        parse::role::load(&*self.files, &dir, &options.name, &from, span, &self.modules, &self.vault, mistakes)
+        // As with Ansible, a role of a collection is called by its full name, however it is found.
+        let name = match parse::role::collection_of(&dir) {
+            Some(collection) if !options.name.starts_with(&format!("{collection}.")) => {
+                format!("{collection}.{}", options.name)
+            }
+            _ => options.name.clone(),
+        };
+        parse::role::load(&*self.files, &dir, &name, &from, span, &self.modules, &self.vault, mistakes)
     }
 }

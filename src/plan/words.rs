@@ -75,7 +75,8 @@ impl Modules {
             return None;
         }
         let local = local_name(name);
-        self.libraries.first(local).or_else(|| (!built_in()).then(|| self.libraries.last(local)).flatten())
+        let nowhere_else = || self.libraries.last(local).or_else(|| self.libraries.in_collection(local));
+        self.libraries.first(local).or_else(|| (!built_in()).then(nowhere_else).flatten())
     }
 
     /// What runs a task that names this.

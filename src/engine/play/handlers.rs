@@ -6,7 +6,7 @@ use super::PlayState;
 use crate::engine::cursor::Next;
 use crate::engine::run::{Halt, Run};
 use crate::engine::scope::TaskScope;
-use crate::plan::TaskPlan;
+use crate::plan::{RolePlan, TaskPlan};
 
 impl PlayState {
     pub(super) fn notify(
@@ -41,8 +41,11 @@ impl PlayState {
                 }
                 None => None,
             };
-            let full = handler.role.as_ref().zip(own.as_ref()).map(|(r, n)| format!("{} : {n}", r.name));
-            let named = own.as_deref() == Some(name) || full.as_deref() == Some(name);
+            let with_role = |role: &RolePlan, own: &str| {
+                [role.name.as_str(), role.short_name()].iter().any(|r| name == format!("{r} : {own}"))
+            };
+            let named = own.as_deref() == Some(name)
+                || handler.role.as_ref().zip(own.as_ref()).is_some_and(|(role, own)| with_role(role, own));
             if named && by_name.is_none_or(|known| !one_list(known, i)) {
                 by_name = Some(i);
             }
@@ -51,7 +54,7 @@ impl PlayState {
             // A topic of a role's handler may be named with the role.
             let of_role = handler.role.as_ref().and_then(|r| {
                 let (role, topic) = name.split_once(" : ")?;
-                (role == r.name || r.name.rsplit('.').next() == Some(role)).then_some(topic)
+                (role == r.name || role == r.short_name()).then_some(topic)
             });
             if { listens }.any(|t| t == name || Some(t.as_str()) == of_role) {
                 match listening.iter_mut().find(|(_, known)| own.is_some() && *known == own) {

@@ -39,7 +39,7 @@ impl<'a> Patched<'a> {
         self.text.to_mut().insert_str(at, &" ".repeat(count));
     }
 
-    /// Two things that PyYAML reads and YAML 1.2 forbids: lines of a quoted text that are not indented, and a comment
+    /// What PyYAML reads and YAML 1.2 forbids: lines of a quoted text that are not indented, or by tabs, and a comment
     /// right behind a quote. Spaces there change nothing of the meaning. False if the error is another one.
     pub(super) fn bridge(&mut self, error: &ScanError) -> bool {
         let Some(at) = error.marker().byte_offset().filter(|at| *at < self.patience) else { return false };
@@ -50,7 +50,7 @@ impl<'a> Patched<'a> {
                 self.insert(at, 1);
                 true
             }
-            ErrorKind::InvalidQuotedScalarIndent => {
+            ErrorKind::InvalidQuotedScalarIndent | ErrorKind::TabInIndentation => {
                 let Some((_, close)) =
                     fix::quoted(&self.text, at).filter(|(_, close)| (at..self.text.len()).contains(close))
                 else {

@@ -425,8 +425,13 @@ mod tests {
     #[test]
     fn what_pyyaml_takes_beyond_yaml_1_2() {
         assert_eq!(value("a:\n  b: \"x\n  y\nz\"\n  c: 1\n").to_string(), "{'a': {'b': 'x y z', 'c': 1}}");
+        assert_eq!(
+            value("a:\n  - b: 'x\n\ty\n \t z'\n    c: \"x\n\t\n\ty\"").to_string(),
+            "{'a': [{'b': 'x y z', 'c': 'x\\ny'}]}"
+        );
         let root = tree("a: \"x\"# note\nb: 'c\nd'\ne: {{f}: 1}").unwrap_err();
         assert_eq!(root.span.unwrap().place().line, 4);
+        assert!(tree("a: x\n\ty").unwrap_err().message.contains("tab"));
         assert_eq!(value("a: \"x\"# note\nb: 'c\nd'\ne: 1").to_string(), "{'a': 'x', 'b': 'c d', 'e': 1}");
     }
 
