@@ -13,6 +13,7 @@ use crate::model::source::Span;
 use crate::model::value::{Dict, Key, Value};
 use crate::parse;
 use crate::plan::{Node, PlayPlan, pattern};
+use crate::vars::hash_password;
 
 impl Run {
     /// The play's hosts, its pattern within `--limit`: as the inventory orders them, and as the play does.
@@ -177,11 +178,17 @@ impl Run {
                 }
                 break Some(first);
             };
-            let answer = typed.filter(|t| !t.is_empty()).or(default).unwrap_or_default();
-            let value = Value::str(&answer);
+            let mut answer = typed.filter(|t| !t.is_empty()).or(default).unwrap_or_default();
             if prompt.private {
-                self.out.mask.learn(&Secret::new(answer));
+                self.out.mask.learn(&Secret::new(answer.clone()));
             }
+            if let Some(algorithm) = text(&prompt.encrypt) {
+                let size =
+                    prompt.salt_size.as_ref().and_then(|w| w.value.as_int()).and_then(|n| usize::try_from(n).ok());
+                answer = hash_password(&answer, &algorithm, text(&prompt.salt).as_deref(), size, None, None)
+                    .map_err(|e| Halt::Refused(format!("{}: {}", prompt.span.place(), e.message)))?;
+            }
+            let value = Value::str(&answer);
             self.record.decide(&what, value.clone(), prompt.private).await?;
             answers.insert(Key::from(prompt.name.as_str()), value);
         }

@@ -93,6 +93,8 @@ arguments! {
         policy_rc_d []: Option<i64>,
         /// `apt-get` is used in any case; for `apt`.
         force_apt_get []: bool = false,
+        /// Without effect: no Python is needed; for `apt`.
+        auto_install_module_deps []: bool = true,
         /// Packages to leave as they are; for `dnf`.
         exclude []: Vec<String> = Vec::new(),
         /// Only updates that mend something about security; for `dnf`.

@@ -12,6 +12,7 @@ use crate::model::playbook::Written;
 use crate::model::source::Span;
 use crate::model::value::{Dict, Key, Value};
 use crate::parse::vars_file;
+use crate::vars::HASHES;
 use crate::vars::template::{Above, Kind as What};
 
 /// Checks one task: its arguments against their definition, its templates and conditions, the files it names.
@@ -250,14 +251,14 @@ impl Compiler {
 
 /// Checks a play: every handler that is notified by a plain name must exist.
 pub fn play(plan: &PlayPlan, compiler: &Compiler, mistakes: &mut Vec<Mistake>) {
-    if let Some(written) = &plan.play.gather_timeout {
-        let mistake = Mistake::at(&written.span, "`gather_timeout` is not supported yet");
-        mistakes.push(mistake.help("gather facts by a `setup` task with a `timeout` of its own"));
-    }
-    for prompt in &plan.play.vars_prompt {
-        if let Some(written) = prompt.encrypt.as_ref().or(prompt.salt.as_ref()).or(prompt.salt_size.as_ref()) {
-            let mistake = Mistake::at(&written.span, "`encrypt` of vars_prompt is not supported yet");
-            mistakes.push(mistake.help("use the `password_hash` filter where the password is needed"));
+    for written in plan.play.vars_prompt.iter().filter_map(|p| p.encrypt.as_ref()) {
+        let algorithm = written.value.to_string();
+        if !HASHES.contains(&algorithm.as_str()) {
+            let mistake =
+                Mistake::at(&written.span, format!("`{algorithm}` is no algorithm for a password's hash here"));
+            mistakes.push(
+                mistake.suggest(&algorithm, HASHES.iter().copied()).help(format!("there are {}", HASHES.join(", "))),
+            );
         }
     }
     strategy(plan, compiler, mistakes);

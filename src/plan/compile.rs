@@ -303,7 +303,11 @@ impl Compiler {
     pub fn gathering(&self, plan: &PlayPlan) -> TaskPlan {
         let play = &plan.play;
         let mut args = Dict::new();
-        let given = [("gather_subset", &play.gather_subset), ("fact_path", &play.fact_path)];
+        let given = [
+            ("gather_subset", &play.gather_subset),
+            ("fact_path", &play.fact_path),
+            ("gather_timeout", &play.gather_timeout),
+        ];
         for (name, written) in given {
             if let Some(written) = written {
                 args.insert(name.into(), written.value.clone());

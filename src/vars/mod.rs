@@ -17,4 +17,4 @@ pub mod template_vars;
 pub mod tests;
 pub mod versions;
 
-pub use filters::{bytes_of, expand_user};
+pub use filters::{HASHES, bytes_of, expand_user, hash_password};

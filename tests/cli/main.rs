@@ -317,6 +317,25 @@ fn an_include_of_nothing_fails_its_host() {
         .says("rescued");
 }
 
+/// `encrypt` of vars_prompt: the variable is the hash, and a resume keeps the one that was made.
+#[test]
+fn a_prompted_password_may_be_kept_as_its_hash() {
+    let place = Place::new();
+    let prompt = "{name: given, default: hush-1234, encrypt: sha512_crypt, salt: abcdefgh}, {name: drawn, default: x, encrypt: sha256, salt_size: 4}";
+    let text = format!(
+        "- hosts: localhost\n  gather_facts: false\n  vars_prompt: [{prompt}]\n  tasks:\n\
+         \x20   - assert: {{that: \"given == 'hush-1234' | password_hash('sha512', 'abcdefgh')\"}}\n\
+         \x20   - copy: {{content: \"{{{{ drawn }}}}\", dest: first}}\n\
+         \x20   - command: cat needed\n\
+         \x20   - assert: {{that: \"lookup('file', 'first') == drawn\"}}\n"
+    );
+    place.play(&text).code(2).says("cat: needed");
+    assert!(place.read("first").starts_with("$5$") && place.read("first").split('$').any(|part| part.len() == 4));
+    place.write("needed", "");
+    place.run(&["resume"]).code(0);
+    place.play(&text.replace("sha512_crypt", "sha51_crypt")).code(4).says("did you mean `sha512_crypt`?");
+}
+
 #[test]
 fn the_folder_of_a_playbook_is_a_whole_path() {
     let place = Place::new();

@@ -13,7 +13,7 @@ pub(super) fn collect(host: &mut dyn Look, args: &Args, facts: &mut Facts) -> Re
         for name in host.list(&dir)? {
             let Some(key) = name.strip_suffix(".fact") else { continue };
             let path = dir.join(&name);
-            let fact = match read(host, &path)? {
+            let fact = match read(host, &path, args)? {
                 Ok(fact) => fact,
                 Err(why) => {
                     facts.warnings.push(why.clone());
@@ -28,19 +28,21 @@ pub(super) fn collect(host: &mut dyn Look, args: &Args, facts: &mut Facts) -> Re
 }
 
 /// One file's fact, or what is wrong with it.
-fn read(host: &mut dyn Look, path: &std::path::Path) -> Result<Result<Value, String>, HostError> {
+fn read(host: &mut dyn Look, path: &std::path::Path, args: &Args) -> Result<Result<Value, String>, HostError> {
     let shown = path.display();
     let Some(stat) = host.stat(path, true)? else {
         return Ok(Err(format!("Could not stat fact ({shown}): it does not exist")));
     };
     let bytes = if stat.mode & 0o100 != 0 {
-        match host.query(&Command::new([shown.to_string()])) {
+        match host.query(&args.asking(Command::new([shown.to_string()]))) {
             Ok(output) if output.success() => output.stdout,
             Ok(output) => {
                 let (rc, err) = (output.rc, output.error_text());
                 return Ok(Err(format!("Failure executing fact script ({shown}), rc: {rc}, err: {err}")));
             }
-            Err(e @ (HostError::Cancelled | HostError::NotKnowable(_) | HostError::Deadline { .. })) => return Err(e),
+            Err(e @ (HostError::Cancelled | HostError::NotKnowable(_))) => return Err(e),
+            // Where programs have a time of their own, the others may still answer in theirs.
+            Err(e @ HostError::Deadline { .. }) if args.gather_timeout.is_none() => return Err(e),
             Err(e) => return Ok(Err(format!("Could not execute fact script ({shown}): {e}"))),
         }
     } else {

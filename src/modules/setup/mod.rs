@@ -11,8 +11,10 @@ mod system;
 pub use hardware::{device_uuids, measured, table_fields};
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::paths;
+use crate::action::command::Command;
 use crate::action::host::{Act, HostError, Look};
 use crate::action::module::{Failure, Module};
 use crate::arguments;
@@ -27,6 +29,15 @@ arguments! {
         filter []: Vec<String> = Vec::new(),
         /// Directory of `*.fact` files.
         fact_path []: PathBuf = "/etc/ansible/facts.d",
+        /// Seconds that one program may take that is asked for facts; the task's own limit unless given.
+        gather_timeout []: Option<u64>,
+    }
+}
+
+impl Args {
+    /// A program that is asked for facts, within the time that it may take.
+    fn asking(&self, command: Command) -> Command {
+        Command { timeout: self.gather_timeout.map(Duration::from_secs), ..command }
     }
 }
 

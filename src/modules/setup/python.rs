@@ -11,11 +11,11 @@ use crate::model::value::Value;
 /// Where Ansible looks, best first.
 const PLACES: &[&str] = &["/usr/bin/python3", "/usr/local/bin/python3", "/usr/libexec/platform-python"];
 
-pub(super) fn collect(host: &mut dyn Look, _: &Args, facts: &mut Facts) -> Result<(), HostError> {
+pub(super) fn collect(host: &mut dyn Look, args: &Args, facts: &mut Facts) -> Result<(), HostError> {
     for place in PLACES.iter().copied() {
         let Some(_) = host.stat(Path::new(place), true)? else { continue };
         // Its version, without starting the interpreter proper.
-        let Ok(said) = host.query(&Command::new([place, "-V"])) else { continue };
+        let Ok(said) = host.query(&args.asking(Command::new([place, "-V"]))) else { continue };
         let Some((text, numbers)) = version(&said.text()) else { continue };
         let kind = if said.text().contains("PyPy") { "pypy" } else { "cpython" };
         let [major, minor, micro] = numbers;

@@ -69,10 +69,10 @@ pub(super) fn user(host: &mut dyn Look, _: &Args, facts: &mut Facts) -> Result<(
     Ok(())
 }
 
-pub(super) fn env(host: &mut dyn Look, _: &Args, facts: &mut Facts) -> Result<(), HostError> {
+pub(super) fn env(host: &mut dyn Look, args: &Args, facts: &mut Facts) -> Result<(), HostError> {
     let mut env: Dict = std::env::vars().map(|(k, v)| (Key::from(k), Value::from(v))).collect();
     // What the task sets wins, and adds to it: a program of the host sees it.
-    if let Ok(seen) = host.query(&Command::new(["env", "-0"]))
+    if let Ok(seen) = host.query(&args.asking(Command::new(["env", "-0"])))
         && seen.success()
     {
         let text = seen.text();

@@ -21,7 +21,8 @@ pub use paths::expand_user;
 
 pub(super) use data::truth_of;
 pub(super) use paths::{files_like, url_parts};
-pub(super) use text::{hash_password, random_letters, shell_words};
+pub use text::{HASHES, hash_password};
+pub(super) use text::{random_letters, shell_words};
 
 use super::jinja::tree::Filter;
 

@@ -129,8 +129,11 @@ fn password_hash(cx: &mut Cx<'_>, v: Val, b: Bound) -> Res {
 /// Letters that a salt is made of, in the order of crypt's base64.
 const SALT: &[u8] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// A password's hash in crypt's form.
-pub(in crate::vars) fn hash_password(
+/// The algorithms of `hash_password`, by all their names.
+pub const HASHES: [&str; 6] = ["sha512_crypt", "sha256_crypt", "bcrypt", "sha512", "sha256", "blowfish"];
+
+/// A password's hash in crypt's form, with this salt or one made by chance.
+pub fn hash_password(
     password: &str,
     kind: &str,
     salt: Option<&str>,
