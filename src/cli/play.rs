@@ -24,7 +24,7 @@ use crate::model::inventory::Inventory;
 use crate::model::mistake::Mistake;
 use crate::model::secret::{Mask, is_secret_name};
 use crate::model::value::{Dict, Value};
-use crate::parse::files::{Files, Layered, Whole};
+use crate::parse::files::{BUILT_IN, Files, Layered, Whole};
 use crate::parse::vault::Vault;
 use crate::plan::compile::Compiler;
 use crate::plan::tags::TagSelection;
@@ -106,8 +106,12 @@ pub fn load(args: &Play, given: secrets::Given, mask: &Mask) -> anyhow::Result<R
                     eprintln!("playbook: {}", path.display());
                 }
                 let shown = path.display().to_string();
-                // Ansible names every file whole.
-                let path = if args.as_ansible { std::path::absolute(&path).unwrap_or(path) } else { path };
+                // Ansible names every file whole, and has none built in.
+                let path = if args.as_ansible && !path.starts_with(BUILT_IN) {
+                    std::path::absolute(&path).unwrap_or(path)
+                } else {
+                    path
+                };
                 playbooks.push((shown, path));
             }
             None => {

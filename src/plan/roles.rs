@@ -12,6 +12,7 @@ use crate::model::playbook::{Common, Role, RoleRef, Task};
 use crate::model::source::{Span, Spanned};
 use crate::model::value::{Dict, Value};
 use crate::parse;
+use crate::parse::files::BUILT_IN;
 
 /// Which parts of a role are used.
 #[derive(Clone, Debug, Default)]
@@ -249,8 +250,14 @@ impl Compiler {
     /// The folder of a role, as tasks in this place name it.
     pub fn find_role(&self, name: &str, inherit: &Inherit) -> Result<PathBuf, parse::role::NotFound> {
         // A folder of playbooks may stand beside that of their roles, as in the built-in set.
-        let beside_playbooks = (!self.as_ansible && inherit.dir.file_name().is_some_and(|n| n == "playbooks"))
-            .then(|| inherit.dir.join("../roles"));
+        let ours = !self.as_ansible || inherit.dir.starts_with(BUILT_IN);
+        let beside_playbooks = (ours && inherit.dir.ends_with("playbooks")).then(|| inherit.dir.join("../roles"));
+        // What lies in a collection finds the roles of that one first.
+        let collection = match &inherit.role {
+            Some(role) => role.collection(),
+            None => parse::role::collection_of(&inherit.dir),
+        };
+        let named = inherit.common.collections.iter().map(|c| c.value.to_string());
         let places = parse::role::Places {
             playbook_dir: inherit.dir.clone(),
             roles_path: beside_playbooks.into_iter().chain(self.roles_path.clone()).collect(),
@@ -258,14 +265,7 @@ impl Compiler {
             collections_paths: std::iter::once(inherit.dir.join("collections"))
                 .chain(self.collections_paths.clone())
                 .collect(),
-            // What lies in a collection finds the roles of that one first.
-            collections: (inherit
-                .role
-                .as_ref()
-                .map_or_else(|| parse::role::collection_of(&inherit.dir), |r| r.collection()))
-            .into_iter()
-            .chain(inherit.common.collections.iter().map(|c| c.value.to_string()))
-            .collect(),
+            collections: collection.into_iter().chain(named).collect(),
         };
         parse::role::find(&*self.files, name, &places)
     }

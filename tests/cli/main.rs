@@ -417,6 +417,7 @@ fn called_as_ansible_playbook() {
     run(&["-i", "localhost,", "site.yml"]).code(0).says("PLAY RECAP");
     run(&["--list-tasks", "-i", "localhost,", "site.yml"]).code(0).says("play #1 (localhost)");
     run(&["-i", "localhost,", "--syntax-check", "site.yml"]).code(0).says("playbook: site.yml");
+    run(&["--list-tasks", "-i", "localhost,", "precheck.yml"]).code(0).says("to which release");
     // A module that cannot be run here may be read, and keeps a run from beginning.
     fs::create_dir(place.dir.path().join("library")).unwrap();
     place.write("library/theirs.py", "#!/usr/bin/python\nfrom ansible.module_utils.basic import AnsibleModule\n");
