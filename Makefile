@@ -18,8 +18,8 @@ demo: setup build ## a simulated simplex system, upgraded while you watch
 test: setup ## all tests
 	cargo test --locked --workspace
 
-differential: ## records anew what ansible-playbook answers to the plays of tests/differential
-	ANSIBLE_PLAYBOOK="$$(tools/oracle)" cargo test --locked --test differential -- --ignored record
+differential: ## records anew what ansible-playbook answers to the plays of tests/differential, and to what is wrong
+	ANSIBLE_PLAYBOOK="$$(tools/oracle)" cargo test --locked --test differential --test inputs -- --ignored record
 
 # A sample of moments for each kind of fault. `make crash CRASH=--full` kills at every record and cuts at every call, with more of the
 # others; `bin/stx-lab crash --full` does so with the suite alone, in about half an hour.
