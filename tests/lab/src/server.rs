@@ -77,6 +77,9 @@ pub fn main(dir: PathBuf, wish: &Wish) -> Result<()> {
     control::serve(&lab)
 }
 
+/// How often a boot is tried.
+const BOOT_TRIES: u32 = 5;
+
 impl Lab {
     /// The state, locked.
     pub fn state(&self) -> MutexGuard<'_, System> {
@@ -264,12 +267,24 @@ impl Lab {
         }
     }
 
-    /// Boot a host after real milliseconds.
+    /// Boot a host after real milliseconds. The kernel takes down in its own time what ran before, and that may be in the
+    /// way yet on a busy machine: so a boot that fails is tried again, unless the host came up otherwise.
     pub fn boot_after(self: &Arc<Self>, host: &str, ms: u64) {
         let (lab, host) = (Arc::clone(self), host.to_string());
         std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(ms));
-            if let Err(why) = lab.machines.boot(&host) {
+            let mut booted = lab.machines.boot(&host);
+            for _ in 1..BOOT_TRIES {
+                let Err(why) = &booted else { return };
+                eprintln!("{host}: {why:#}");
+                lab.machines.is_off(&host);
+                std::thread::sleep(Duration::from_secs(1));
+                if lab.machines.init_of(&host).is_some() {
+                    return;
+                }
+                booted = lab.machines.boot(&host);
+            }
+            if let Err(why) = booted {
                 eprintln!("{host}: {why:#}");
                 lab.note(&json!({ "kind": "error", "host": host, "error": format!("{why:#}") }));
             }
