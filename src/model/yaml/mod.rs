@@ -50,7 +50,8 @@ impl Default for Options {
     }
 }
 
-#[derive(Clone, Copy, PartialEq)]
+/// How a scalar is written; only a plain one can be anything but text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
     Plain,
     Single,

@@ -1,7 +1,7 @@
 //! YAML as PyYAML reads it for Ansible (version 1.1 of the language), with a position for every node.
 //!
-//! `read` makes the tree from the events of `granit-parser` (`patch` bridges what that refuses and PyYAML reads), `scalar` knows what a plain scalar means, `value` turns nodes
-//! into values, `fix` words the errors.
+//! `read` makes the tree from the events of `granit-parser` (`patch` bridges what that refuses and PyYAML reads), `scalar`
+//! knows what a plain scalar means, `value` turns nodes into values, `fix` words the errors. Writing is `model::yaml`'s.
 
 mod fix;
 mod patch;
@@ -11,6 +11,7 @@ mod value;
 
 use crate::model::source::Span;
 
+pub use crate::model::yaml::Style;
 pub use read::{read, read_all, read_hidden};
 pub use value::{Reader, string_of};
 
@@ -40,16 +41,6 @@ pub enum Kind {
     Seq(Vec<Node>),
     /// In the order written; merge keys are resolved, and of a key that stands twice only the last is left.
     Map(Vec<(Node, Node)>),
-}
-
-/// How a scalar was written; only plain ones can be anything but text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Style {
-    Plain,
-    Single,
-    Double,
-    Literal,
-    Folded,
 }
 
 impl Node {
